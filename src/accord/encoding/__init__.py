@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Canonical bytes, strict readers, digests, times and signed envelopes."""
+
+from accord.encoding._base64 import base64_decode, base64_encode
+from accord.encoding._digest import Digest, parse_digest, sha256
+from accord.encoding._envelope import Envelope, EnvelopeSignature, pre_authentication_encoding
+from accord.encoding._fields import Fields
+from accord.encoding._json import (
+    MAX_DOCUMENT_BYTES,
+    JSONValue,
+    canonical_json,
+    parse_canonical_json,
+    parse_json,
+)
+from accord.encoding._time import format_time, parse_time
+
+__all__ = [
+    "MAX_DOCUMENT_BYTES",
+    "Digest",
+    "Envelope",
+    "EnvelopeSignature",
+    "Fields",
+    "JSONValue",
+    "base64_decode",
+    "base64_encode",
+    "canonical_json",
+    "format_time",
+    "parse_canonical_json",
+    "parse_digest",
+    "parse_json",
+    "parse_time",
+    "pre_authentication_encoding",
+    "sha256",
+]

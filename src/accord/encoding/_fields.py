@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The strict reader that turns JSON objects into typed values, once, at the edge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from enum import Enum
+from typing import TypeVar
+
+from accord.encoding._base64 import base64_decode
+from accord.encoding._digest import Digest, parse_digest
+from accord.encoding._json import JSONValue
+from accord.encoding._time import parse_time
+from accord.errors import MalformedError, UnsupportedFormatError
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+"""Names of members, policies, services, outputs: safe in a path, a URL and a log line."""
+
+MAX_TEXT = 4096
+"""Longest text field, in characters, unless the caller says otherwise."""
+
+MAX_ITEMS = 1024
+"""Longest list or mapping."""
+
+
+class Fields:
+    """One JSON object being read; every field must be taken, or `end` refuses the rest.
+
+    ``where`` is the path shown in errors, such as ``policy.services.train``.
+    All readers raise ``MalformedError`` with that path.
+    """
+
+    def __init__(self, value: JSONValue, where: str) -> None:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise MalformedError(what=where, detail="expected an object")
+        if len(value) > MAX_ITEMS:
+            raise MalformedError(what=where, detail=f"more than {MAX_ITEMS} fields")
+        self.where = where
+        self._left = dict(value)
+
+    def end(self) -> None:
+        """Refuses whatever field was not taken."""
+        if self._left:
+            unknown = ", ".join(sorted(self._left))
+            raise MalformedError(what=self.where, detail=f"unknown field {unknown}")
+
+    def has(self, name: str) -> bool:
+        """Whether the field is present and not yet taken."""
+        return name in self._left
+
+    def names(self) -> list[str]:
+        """The fields not yet taken, for mappings whose keys are data."""
+        return list(self._left)
+
+    def path(self, name: str) -> str:
+        return f"{self.where}.{name}"
+
+    def take(self, name: str) -> JSONValue:
+        """The raw value of a field that must be there."""
+        if name not in self._left:
+            raise MalformedError(what=self.where, detail=f"field {name} is missing")
+        return self._left.pop(name)
+
+    def schema(self, expected: str, name: str = "schema") -> None:
+        """The format marker. Raises ``UnsupportedFormatError`` for any other."""
+        found = self.take(name)
+        if found != expected:
+            raise UnsupportedFormatError(what=self.where, found=repr(found), expected=expected)
+
+    def text(self, name: str, *, limit: int = MAX_TEXT) -> str:
+        value = self.take(name)
+        if not isinstance(value, str) or len(value) > limit or "\0" in value:
+            raise MalformedError(
+                what=self.path(name), detail=f"expected text of at most {limit} characters"
+            )
+        return value
+
+    def name(self, name: str) -> str:
+        return self._as_name(self.take(name), self.path(name))
+
+    def _as_name(self, value: JSONValue, where: str) -> str:
+        if not isinstance(value, str) or not NAME.fullmatch(value):
+            raise MalformedError(
+                what=where,
+                detail="expected a name: lower-case letters, digits, dot, dash, underscore",
+            )
+        return value
+
+    def integer(self, name: str, *, minimum: int, maximum: int = 2**53 - 1) -> int:
+        value = self.take(name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise MalformedError(what=self.path(name), detail="expected an integer")
+        if not minimum <= value <= maximum:
+            raise MalformedError(
+                what=self.path(name), detail=f"{value} is not within {minimum} to {maximum}"
+            )
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise MalformedError(what=self.path(name), detail="expected true or false")
+        return value
+
+    def digest(self, name: str) -> Digest:
+        return parse_digest(self.take(name), what=self.path(name))
+
+    def time(self, name: str) -> datetime:
+        return parse_time(self.take(name), what=self.path(name))
+
+    def data(self, name: str, *, size: int | None = None, limit: int = 1 << 20) -> bytes:
+        """Bytes written as base64; ``size`` is exact, ``limit`` the largest, both in bytes."""
+        text = self.text(name, limit=limit * 4 // 3 + 4)
+        value = base64_decode(text, what=self.path(name))
+        if size is not None and len(value) != size:
+            raise MalformedError(
+                what=self.path(name), detail=f"expected {size} bytes, found {len(value)}"
+            )
+        return value
+
+    def hex(self, name: str, *, size: int) -> bytes:
+        """Bytes written as lower-case hex, exactly ``size`` of them."""
+        return self._as_hex(self.take(name), size, self.path(name))
+
+    def _as_hex(self, value: JSONValue, size: int, where: str) -> bytes:
+        if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-f]{{{2 * size}}}", value):
+            raise MalformedError(what=where, detail=f"expected {2 * size} lower-case hex digits")
+        return bytes.fromhex(value)
+
+    def hexes(self, name: str, *, size: int) -> tuple[bytes, ...]:
+        """A list of hex strings of ``size`` bytes each."""
+        return tuple(self._as_hex(value, size, where) for where, value in self.items(name))
+
+    def choice(self, name: str, enum: type[E]) -> E:
+        value = self.take(name)
+        try:
+            return enum(value)
+        except ValueError as exc:
+            known = ", ".join(str(item.value) for item in enum)
+            raise MalformedError(
+                what=self.path(name), detail=f"{value!r} is none of {known}"
+            ) from exc
+
+    def items(self, name: str) -> Iterator[tuple[str, JSONValue]]:
+        """The items of a list, each with its path."""
+        value = self.take(name)
+        if not isinstance(value, list) or len(value) > MAX_ITEMS:
+            raise MalformedError(
+                what=self.path(name), detail=f"expected a list of at most {MAX_ITEMS} items"
+            )
+        for index, item in enumerate(value):
+            yield f"{self.path(name)}[{index}]", item
+
+    def texts(self, name: str, *, limit: int = MAX_TEXT) -> tuple[str, ...]:
+        found = []
+        for where, value in self.items(name):
+            if not isinstance(value, str) or len(value) > limit or "\0" in value:
+                raise MalformedError(
+                    what=where, detail=f"expected text of at most {limit} characters"
+                )
+            found.append(value)
+        return tuple(found)
+
+    def unique_names(self, name: str) -> tuple[str, ...]:
+        """A list of names in which none may appear twice."""
+        found = tuple(self._as_name(value, where) for where, value in self.items(name))
+        if len(set(found)) != len(found):
+            raise MalformedError(what=self.path(name), detail="a name appears twice")
+        return found
+
+    def object(self, name: str) -> Fields:
+        return Fields(self.take(name), self.path(name))
+
+    def objects(self, name: str) -> list[Fields]:
+        return [Fields(value, where) for where, value in self.items(name)]
+
+    def optional(self, name: str, read: Callable[[str], T]) -> T | None:
+        """``read(name)`` where the field is there, ``None`` where it is absent."""
+        return read(name) if self.has(name) else None

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict JSON, and the canonical form that is hashed and signed (RFC 8785)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import rfc8785
+
+from accord.errors import MalformedError, NotCanonicalError, TooLargeError
+
+JSONValue = Any
+"""What a JSON document holds; typed by `Fields` before anything is done with it."""
+
+MAX_DOCUMENT_BYTES = 1 << 20
+"""Largest document parsed unless the caller says otherwise: 1 MiB, ten times the largest
+policy we have seen, small enough to hold thousands in memory."""
+
+
+def canonical_json(value: JSONValue) -> bytes:
+    """``value`` in the only spelling that is ever hashed or signed.
+
+    Raises ``RuntimeError`` for a value that JSON cannot carry: a bug of the caller.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as exc:
+        message = f"not representable as canonical JSON: {exc}"
+        raise RuntimeError(message) from exc
+
+
+def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JSONValue:
+    """The value of a JSON document; duplicate keys, floats and other constants are refused.
+
+    Floats have no place in what we sign: every number is an integer within 2**53.
+    Raises ``TooLargeError`` or ``MalformedError``.
+    """
+    if len(data) > limit:
+        raise TooLargeError(what=what, limit=limit)
+
+    def refuse(detail: str) -> NoReturn:
+        raise MalformedError(what=what, detail=detail)
+
+    def pairs(items: list[tuple[str, JSONValue]]) -> dict[str, JSONValue]:
+        seen: dict[str, JSONValue] = {}
+        for key, value in items:
+            if key in seen:
+                refuse(f"key {key!r} appears twice")
+            seen[key] = value
+        return seen
+
+    def integer(text: str) -> int:
+        if len(text) > len(str(-(2**53))) or abs(int(text)) > 2**53 - 1:
+            refuse("an integer is beyond 2**53")
+        return int(text)
+
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=pairs,
+            parse_float=lambda text: refuse(f"{text} is not an integer"),
+            parse_int=integer,
+            parse_constant=lambda text: refuse(f"{text} is not JSON"),
+        )
+    except UnicodeDecodeError as exc:
+        raise MalformedError(what=what, detail=f"not UTF-8 at byte {exc.start}") from exc
+    except json.JSONDecodeError as exc:
+        raise MalformedError(what=what, detail=f"not JSON at byte {exc.pos}: {exc.msg}") from exc
+    except RecursionError as exc:
+        raise MalformedError(what=what, detail="nested too deeply") from exc
+
+
+def parse_canonical_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JSONValue:
+    """The value of a document that must already be in canonical form.
+
+    Raises ``TooLargeError``, ``MalformedError`` or ``NotCanonicalError``.
+    """
+    value = parse_json(data, what=what, limit=limit)
+    try:
+        canonical = rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as exc:
+        raise MalformedError(what=what, detail="holds a value that cannot be canonical") from exc
+    if canonical != data:
+        raise NotCanonicalError(what=what)
+    return value

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identity keys, signed statements, and messages sealed to a key."""
+
+from accord.identity._keys import PublicIdentity, SealKey, VerifyKey
+from accord.identity._seal import open_sealed, seal
+from accord.identity._signer import FileIdentity, KeySigner, Signer
+from accord.identity._statement import Statement, sign_statement, verify_statement
+
+__all__ = [
+    "FileIdentity",
+    "KeySigner",
+    "PublicIdentity",
+    "SealKey",
+    "Signer",
+    "Statement",
+    "VerifyKey",
+    "open_sealed",
+    "seal",
+    "sign_statement",
+    "verify_statement",
+]
