@@ -1,1 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Governance: genesis, constitution, assets and their terms, proposals, ballots."""
+
+from accord.board._asset import AssetOffer, AssetWithdrawal, Terms
+from accord.board._constitution import Action, Constitution, Electorate, Rule
+from accord.board._genesis import Freshness, Genesis, Member, verify_genesis
+from accord.board._proposal import Ballot, Choice, Enactment, Proposal
+from accord.board._state import AssetRecord, BoardState, ProposalRecord, ProposalStatus
+
+__all__ = [
+    "Action",
+    "AssetOffer",
+    "AssetRecord",
+    "AssetWithdrawal",
+    "Ballot",
+    "BoardState",
+    "Choice",
+    "Constitution",
+    "Electorate",
+    "Enactment",
+    "Freshness",
+    "Genesis",
+    "Member",
+    "Proposal",
+    "ProposalRecord",
+    "ProposalStatus",
+    "Rule",
+    "Terms",
+    "verify_genesis",
+]

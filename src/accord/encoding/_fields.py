@@ -73,11 +73,16 @@ class Fields:
             raise UnsupportedFormatError(what=self.where, found=repr(found), expected=expected)
 
     def text(self, name: str, *, limit: int = MAX_TEXT) -> str:
-        value = self.take(name)
-        if not isinstance(value, str) or len(value) > limit or "\0" in value:
-            raise MalformedError(
-                what=self.path(name), detail=f"expected text of at most {limit} characters"
-            )
+        """Text without control characters but line breaks and tabs: it may reach a terminal."""
+        return self._as_text(self.take(name), limit, self.path(name))
+
+    def _as_text(self, value: JSONValue, limit: int, where: str) -> str:
+        if not isinstance(value, str) or len(value) > limit:
+            raise MalformedError(what=where, detail=f"expected text of at most {limit} characters")
+        if not value.isprintable() and any(
+            c not in "\n\r\t" and not c.isprintable() for c in value
+        ):
+            raise MalformedError(what=where, detail="holds a control character")
         return value
 
     def name(self, name: str) -> str:
@@ -157,14 +162,7 @@ class Fields:
             yield f"{self.path(name)}[{index}]", item
 
     def texts(self, name: str, *, limit: int = MAX_TEXT) -> tuple[str, ...]:
-        found = []
-        for where, value in self.items(name):
-            if not isinstance(value, str) or len(value) > limit or "\0" in value:
-                raise MalformedError(
-                    what=where, detail=f"expected text of at most {limit} characters"
-                )
-            found.append(value)
-        return tuple(found)
+        return tuple(self._as_text(value, limit, where) for where, value in self.items(name))
 
     def unique_names(self, name: str) -> tuple[str, ...]:
         """A list of names in which none may appear twice."""

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict YAML: what a person writes, read without any of YAML's surprises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, Event, NodeEvent
+
+from accord.encoding import MAX_DOCUMENT_BYTES, JSONValue
+from accord.errors import PolicySyntaxError, TooLargeError
+from accord.policy._document import Policy
+
+MAX_DEPTH = 32
+"""Deepest nesting of a document, three times what a policy needs."""
+
+
+def parse_yaml(data: bytes, *, what: str = "policy") -> JSONValue:
+    """The value of one YAML 1.2 document.
+
+    Duplicate keys, anchors, aliases, tags and a second document are refused: each lets two
+    readers see two documents. Raises ``TooLargeError`` or ``PolicySyntaxError``.
+    """
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise TooLargeError(what=what, limit=MAX_DOCUMENT_BYTES)
+    try:
+        text = data.decode("utf-8")
+        _refuse_indirection(YAML(typ="safe", pure=True).parse(text))
+        return YAML(typ="safe", pure=True).load(text)
+    except UnicodeDecodeError as exc:
+        raise PolicySyntaxError(detail=f"not UTF-8 at byte {exc.start}") from exc
+    except MarkedYAMLError as exc:
+        place = f" in line {exc.problem_mark.line + 1}" if exc.problem_mark else ""
+        raise PolicySyntaxError(detail=f"{exc.problem or 'unreadable'}{place}") from exc
+    except (YAMLError, ValueError, RecursionError) as exc:
+        raise PolicySyntaxError(
+            detail=str(exc).splitlines()[0] if str(exc) else "unreadable"
+        ) from exc
+
+
+def _refuse_indirection(events: Iterator[Event]) -> None:
+    depth = 0
+    for event in events:
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, AliasEvent) or (
+            isinstance(event, NodeEvent) and event.anchor is not None
+        ):
+            raise PolicySyntaxError(detail=f"anchor or alias in line {line}")
+        if getattr(event, "tag", None) is not None:
+            raise PolicySyntaxError(detail=f"tag in line {line}")
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > MAX_DEPTH:
+            raise PolicySyntaxError(detail=f"nested deeper than {MAX_DEPTH} in line {line}")
+
+
+def parse_policy(data: bytes) -> Policy:
+    """The policy in a YAML (or JSON) document.
+
+    Raises ``PolicySyntaxError`` or what `Policy.from_json` raises.
+    """
+    return Policy.from_json(parse_yaml(data))
