@@ -2,13 +2,20 @@
 """Identity keys, signed statements, and messages sealed to a key."""
 
 from accord.identity._keys import PublicIdentity, SealKey, VerifyKey
+from accord.identity._keyset import Keyset
 from accord.identity._seal import open_sealed, seal
 from accord.identity._signer import FileIdentity, KeySigner, Signer
-from accord.identity._statement import Statement, sign_statement, verify_statement
+from accord.identity._statement import (
+    Statement,
+    sign_statement,
+    statement_kind,
+    verify_statement,
+)
 
 __all__ = [
     "FileIdentity",
     "KeySigner",
+    "Keyset",
     "PublicIdentity",
     "SealKey",
     "Signer",
@@ -17,5 +24,6 @@ __all__ = [
     "open_sealed",
     "seal",
     "sign_statement",
+    "statement_kind",
     "verify_statement",
 ]

@@ -20,10 +20,28 @@ from accord.errors import SignatureInvalidError, UnsupportedFormatError
 from accord.identity._keys import VerifyKey
 from accord.identity._signer import Signer
 
+_PREFIX, _SUFFIX = "application/vnd.accord.", ".v1+json"
+_IN_TOTO = "application/vnd.in-toto+json"
+
 
 def payload_type(kind: str) -> str:
-    """The media type of a statement, for instance ``application/vnd.accord.ballot.v1+json``."""
-    return f"application/vnd.accord.{kind}.v1+json"
+    """The media type of a statement, for instance ``application/vnd.accord.ballot.v1+json``.
+
+    Run statements carry in-toto's own type, so that in-toto tools read them.
+    """
+    return _IN_TOTO if kind == "run" else f"{_PREFIX}{kind}{_SUFFIX}"
+
+
+def statement_kind(envelope: Envelope) -> str:
+    """What ``envelope`` claims to be; nothing is verified. Raises ``UnsupportedFormatError``."""
+    media_type = envelope.payload_type
+    if media_type == _IN_TOTO:
+        return "run"
+    if not (media_type.startswith(_PREFIX) and media_type.endswith(_SUFFIX)):
+        raise UnsupportedFormatError(
+            what="statement", found=repr(media_type), expected="an accord statement"
+        )
+    return media_type.removeprefix(_PREFIX).removesuffix(_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)

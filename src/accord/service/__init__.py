@@ -1,1 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The trust service: HTTP interface, storage, process. No domain logic lives here."""
+
+from accord.service._app import create_app
+from accord.service._core import TrustService
+from accord.service._memory_store import MemoryStore
+from accord.service._server import STORE_LABEL, serve
+from accord.service._sqlite_store import SQLiteStore
+from accord.service._store import Store
+
+__all__ = [
+    "STORE_LABEL",
+    "MemoryStore",
+    "SQLiteStore",
+    "Store",
+    "TrustService",
+    "create_app",
+    "serve",
+]

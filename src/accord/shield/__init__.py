@@ -1,1 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The shield: private memory, confinement, and running an unmodified program."""
+
+from accord.shield._confinement import Confinement
+from accord.shield._memory import PrivateMemory, enter_private_memory, private_memory
+from accord.shield._outputs import collect_outputs
+from accord.shield._sandbox import Outcome, run_confined
+
+__all__ = [
+    "Confinement",
+    "Outcome",
+    "PrivateMemory",
+    "collect_outputs",
+    "enter_private_memory",
+    "private_memory",
+    "run_confined",
+]

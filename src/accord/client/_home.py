@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a member keeps in their own folder: the board they signed, and how far its log had come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from accord.board import Genesis
+from accord.client._session import TrustSession
+from accord.encoding import Fields, base64_encode, canonical_json, parse_json
+from accord.errors import NoBoardError
+from accord.identity import FileIdentity
+from accord.ledger import Ledger, verify_checkpoint
+from accord.release import LOG_NAME, Machine, log_origin
+
+_SCHEMA = "accord.board-context.v1"
+_FILE = "board.json"
+_CHECKPOINT = "board.checkpoint"
+
+
+@dataclass(frozen=True)
+class MemberHome:
+    """A member's identity together with the board that they trust."""
+
+    identity: FileIdentity
+    genesis: Genesis
+    service: str
+    """URL of the trust service."""
+
+    @property
+    def name(self) -> str:
+        return self.identity.public.name
+
+    @classmethod
+    def load(cls, home: Path, *, service: str | None = None) -> MemberHome:
+        """Raises ``IdentityNotFoundError``, ``NoBoardError`` or what reading raises."""
+        identity = FileIdentity.load(home)
+        path = home / _FILE
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            raise NoBoardError(home=home) from exc
+        fields = Fields(parse_json(data, what=str(path)), str(path))
+        fields.schema(_SCHEMA)
+        url = fields.text("service")
+        genesis = Genesis.from_bytes(fields.data("genesis"))
+        fields.end()
+        return cls(identity, genesis, service or url)
+
+    @staticmethod
+    def join(home: Path, genesis: Genesis, service: str) -> None:
+        """Remembers the board that the identity in ``home`` has agreed to.
+
+        Raises ``NoBoardError`` where the home belongs to another board.
+        """
+        path = home / _FILE
+        if path.exists():
+            found = MemberHome.load(home).genesis.digest
+            if found != genesis.digest:
+                raise NoBoardError(home=f"{home} (it belongs to {found})")
+        document = {
+            "schema": _SCHEMA,
+            "service": service,
+            "genesis": base64_encode(genesis.to_bytes()),
+        }
+        write_whole(path, canonical_json(document))
+
+    def connect(self) -> TrustSession:
+        """A session with the attested trust service."""
+        return TrustSession.attest(self.service, self.genesis)
+
+    def read(self, session: TrustSession) -> tuple[Ledger, Machine, bytes]:
+        """The log, which must continue the one that this member saw last.
+
+        A service that was rolled back, or that shows each member another log, is noticed here
+        by everybody who saw more. Raises LED errors.
+        """
+        ledger, machine, note = session.read_log(self.identity.signer)
+        path = self.identity.home / _CHECKPOINT
+        if path.exists():
+            seen = verify_checkpoint(
+                path.read_bytes(),
+                origin=log_origin(session.board),
+                name=LOG_NAME,
+                key=session.keyset.verify_key,
+            )
+            ledger.verify_extends(seen)
+        write_whole(path, note)
+        return ledger, machine, note
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes ``path`` whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)

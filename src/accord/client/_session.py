@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A session with the trust service that was attested before anything else was said."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from accord.board import Genesis, verify_genesis
+from accord.channel import PinnedContext, SignedRequest, from_problem
+from accord.encoding import (
+    Digest,
+    Envelope,
+    Fields,
+    JSONValue,
+    base64_decode,
+    base64_encode,
+    canonical_json,
+    parse_json,
+    sha256,
+)
+from accord.errors import (
+    GenesisError,
+    LogKeyError,
+    MalformedError,
+    PinMismatchError,
+    ReplyError,
+    TooLargeError,
+    UnreachableError,
+)
+from accord.evidence import AttestationResult, Evidence, Purpose, appraise, verify
+from accord.identity import Keyset, Signer
+from accord.ledger import Ledger, verify_checkpoint
+from accord.release import (
+    LOG_NAME,
+    NONCE_BYTES,
+    Machine,
+    ReleaseRequest,
+    log_origin,
+    service_binding,
+)
+
+MAX_REPLY_BYTES = 64 << 20
+"""Largest reply: a log of some ten thousand entries, in base64."""
+
+TIMEOUT_S = 30.0
+CHANNEL_LEVEL = "L1"
+"""TLS key pinned to the evidence (design section 9); secrets are sealed above it as well."""
+
+
+class Connection:
+    """HTTP over pinned TLS, before anything about the peer is believed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.context = PinnedContext.create()
+        self._http = httpx.Client(
+            base_url=self.url, verify=self.context, timeout=TIMEOUT_S, trust_env=False
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        document: JSONValue | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """One exchange. Raises ``UnreachableError`` or the error that the peer reports."""
+        content = None if document is None else canonical_json(document)
+        try:
+            with self._http.stream(method, path, content=content, headers=headers) as reply:
+                parts, size = [], 0
+                for part in reply.iter_bytes():
+                    size += len(part)
+                    if size > MAX_REPLY_BYTES:
+                        raise TooLargeError(what=f"reply from {self.url}", limit=MAX_REPLY_BYTES)
+                    parts.append(part)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise UnreachableError(url=self.url, detail=str(exc) or type(exc).__name__) from exc
+        whole = httpx.Response(reply.status_code, headers=reply.headers, content=b"".join(parts))
+        if whole.is_success:
+            return whole
+        raise from_problem(_json(whole.content))
+
+    def fields(self, method: str, path: str, document: JSONValue | None = None) -> Fields:
+        return Fields(_json(self.send(method, path, document).content), f"reply to {path}")
+
+
+def _json(content: bytes) -> JSONValue:
+    try:
+        return parse_json(content, what="reply", limit=MAX_REPLY_BYTES)
+    except MalformedError as exc:
+        raise ReplyError(detail="something that is not JSON") from exc
+
+
+class TrustSession:
+    """A trust service whose evidence satisfied the board's founders' conditions."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        genesis: Genesis,
+        keyset: Keyset,
+        result: AttestationResult,
+    ) -> None:
+        self._connection = connection
+        self.genesis, self.keyset, self.result = genesis, keyset, result
+        self.board = genesis.digest
+        self._path = f"/v1/boards/{self.board.removeprefix('sha256:')}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    @classmethod
+    def open(cls, url: str, board: Digest) -> TrustSession:
+        """Fetches the genesis that ``board`` names, then attests the service by it.
+
+        Raises ``GenesisError`` where the service has another, CHN and ATT errors.
+        """
+        connection = Connection(url)
+        path = f"/v1/boards/{board.removeprefix('sha256:')}/genesis"
+        reply = connection.send("GET", path).content
+        genesis = verify_genesis(Envelope.from_bytes(reply, what="genesis"))
+        if genesis.digest != board:
+            raise GenesisError(detail=f"the service sent board {genesis.digest}, not {board}")
+        return cls._attest(connection, genesis)
+
+    @classmethod
+    def attest(cls, url: str, genesis: Genesis) -> TrustSession:
+        """Attests the service by a genesis that the caller already trusts."""
+        return cls._attest(Connection(url), genesis)
+
+    @classmethod
+    def _attest(cls, connection: Connection, genesis: Genesis) -> TrustSession:
+        # (1) A fresh nonce, so that the evidence is of now.
+        nonce, board = os.urandom(NONCE_BYTES), genesis.digest
+        fields = connection.fields(
+            "POST", "/v1/attest", {"board": board, "nonce": base64_encode(nonce)}
+        )
+        keyset = Keyset.from_fields(fields.object("keyset"))
+        evidence = Evidence.from_fields(fields.object("evidence"))
+        fields.end()
+        # (2) The key that answered this TLS connection is the one in the key set.
+        if keyset.tls_spki_sha256 is None or keyset.tls_spki_sha256 != connection.context.pinned:
+            raise PinMismatchError(url=connection.url)
+        # (3) The evidence is genuine under the founders' anchors and binds nonce and keys.
+        now = datetime.now(UTC)
+        claims = verify(
+            evidence,
+            anchors=genesis.anchors,
+            now=now,
+            binding=service_binding(board, keyset, nonce, Purpose.CHANNEL),
+        )
+        # (4) The service is one that the founders accept.
+        return cls(connection, genesis, keyset, appraise(claims, genesis.service, now=now))
+
+    def found(self, envelope: Envelope) -> None:
+        """Founds the board; sending the same genesis again is no error."""
+        self._connection.send("POST", "/v1/boards", envelope.to_json())
+
+    def submit(self, envelope: Envelope, *, sealed_key: bytes | None = None) -> int:
+        """Hands in a member's statement and returns its index in the log."""
+        document: dict[str, JSONValue] = {"envelope": envelope.to_json()}
+        if sealed_key is not None:
+            document["sealed_key"] = base64_encode(sealed_key)
+        return self._index(f"{self._path}/statements", document)
+
+    def record_run(self, envelope: Envelope) -> int:
+        """Hands in a run statement and returns its index in the log."""
+        return self._index(f"{self._path}/runs", envelope.to_json())
+
+    def _index(self, path: str, document: JSONValue) -> int:
+        fields = self._connection.fields("POST", path, document)
+        index = fields.integer("index", minimum=0)
+        fields.end()
+        return index
+
+    def challenge(self) -> bytes:
+        """A nonce for one release request."""
+        fields = self._connection.fields("POST", f"{self._path}/challenges", {})
+        nonce = fields.data("nonce", size=NONCE_BYTES)
+        fields.time("expires")
+        fields.end()
+        return nonce
+
+    def release(self, request: ReleaseRequest) -> tuple[bytes, str]:
+        """The sealed grant, and the service's own timing of its steps (Server-Timing)."""
+        reply = self._connection.send("POST", f"{self._path}/releases", request.to_json())
+        fields = Fields(_json(reply.content), "reply to release")
+        sealed = fields.data("sealed", limit=MAX_REPLY_BYTES)
+        fields.end()
+        return sealed, reply.headers.get("Server-Timing", "")
+
+    def read_log(self, signer: Signer) -> tuple[Ledger, Machine, bytes]:
+        """The whole log, replayed here: nothing of the service's own view is believed.
+
+        Returns ledger, state and the checkpoint note. Evidence in the log is *not* verified
+        again, and a log that was rolled back as a whole looks complete: compare with an
+        earlier checkpoint. Raises LED, BRD and REL errors.
+        """
+        fields = Fields(_json(self._read(f"{self._path}/log", signer)), "log")
+        note = fields.data("checkpoint")
+        entries = fields.take("entries")
+        fields.end()
+        if not isinstance(entries, list):
+            raise ReplyError(detail="no list of entries")
+        ledger = Ledger.from_entries(base64_decode(str(item), what="entry") for item in entries)
+        key, origin = self.keyset.verify_key, log_origin(self.board)
+        ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
+        machine = replay(ledger)
+        if machine.board.board != self.board or machine.log_key != key:
+            raise LogKeyError(index=0)
+        return ledger, machine, note
+
+    def read_object(self, digest: Digest, signer: Signer) -> bytes:
+        """A body that the log names by digest, checked against it."""
+        path = f"{self._path}/objects/{digest.removeprefix('sha256:')}"
+        body = self._read(path, signer)
+        if sha256(body) != digest:
+            raise ReplyError(detail=f"another object than {digest}")
+        return body
+
+    def _read(self, path: str, signer: Signer) -> bytes:
+        request = SignedRequest(
+            self.board, path, self._connection.context.pinned or b"", datetime.now(UTC)
+        )
+        headers = {"Authorization": request.header(signer)}
+        return self._connection.send("GET", path, headers=headers).content
+
+
+def replay(ledger: Ledger) -> Machine:
+    """The state that a log leads to. Raises what `Machine.apply` raises."""
+    if not ledger.size:
+        raise GenesisError(detail="the log is empty")
+    machine = Machine.found(ledger.entry(0))
+    for index in range(1, ledger.size):
+        machine.apply(ledger.entry(index))
+    return machine

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP interface, version 1 (docs/reference/api.md). No decision is taken here."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from accord.channel import MEDIA_TYPE, authorise_read, to_problem
+from accord.encoding import (
+    Envelope,
+    Fields,
+    JSONValue,
+    base64_encode,
+    canonical_json,
+    format_time,
+    parse_digest,
+    parse_json,
+)
+from accord.errors import AccordError, InternalError, NoSuchRouteError, TooLargeError
+from accord.release import NONCE_BYTES, ReleaseRequest
+from accord.service._core import Timings, TrustService
+from accord.service._host import BoardHost
+
+MAX_BODY_BYTES = 4 << 20
+"""Largest request body: a policy of 1 MiB, signed and in base64, with room."""
+
+_LOG = logging.getLogger("accord.service")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(service: TrustService) -> Starlette:
+    """The ASGI application over one trust service."""
+    routes = _Routes(service)
+    return Starlette(
+        routes=[
+            Route("/healthz", routes.health, methods=["GET"]),
+            Route("/v1/attest", routes.attest, methods=["POST"]),
+            Route("/v1/boards", routes.found, methods=["POST"]),
+            Route("/v1/boards/{board}/genesis", routes.genesis, methods=["GET"]),
+            Route("/v1/boards/{board}/log", routes.log, methods=["GET"]),
+            Route("/v1/boards/{board}/objects/{digest}", routes.object, methods=["GET"]),
+            Route("/v1/boards/{board}/statements", routes.statement, methods=["POST"]),
+            Route("/v1/boards/{board}/challenges", routes.challenge, methods=["POST"]),
+            Route("/v1/boards/{board}/releases", routes.release, methods=["POST"]),
+            Route("/v1/boards/{board}/runs", routes.run, methods=["POST"]),
+        ],
+        exception_handlers={
+            AccordError: _refused,
+            HTTPException: _no_route,
+            Exception: _failed,
+        },
+    )
+
+
+def _reply(document: JSONValue, *, status: int = 200) -> Response:
+    return Response(canonical_json(document), status, media_type="application/json")
+
+
+async def _refused(_request: Request, exc: Exception) -> Response:
+    if not isinstance(exc, AccordError):
+        raise exc
+    status, problem = to_problem(exc)
+    return JSONResponse(problem, status, media_type=MEDIA_TYPE)
+
+
+async def _no_route(request: Request, _exc: Exception) -> Response:
+    return await _refused(
+        request, NoSuchRouteError(method=request.method, path=request.url.path[:200])
+    )
+
+
+async def _failed(request: Request, exc: Exception) -> Response:
+    """What nobody foresaw: the caller gets a reference, the operator's log gets the type."""
+    reference = secrets.token_hex(4)
+    _LOG.error("%s: %s at %s", reference, type(exc).__name__, request.url.path)
+    return await _refused(request, InternalError(reference=reference))
+
+
+async def _body(request: Request) -> bytes:
+    """The body, read no further than `MAX_BODY_BYTES`. Raises ``TooLargeError``."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise TooLargeError(what="request", limit=MAX_BODY_BYTES)
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _document(request: Request) -> JSONValue:
+    return parse_json(await _body(request), what="request", limit=MAX_BODY_BYTES)
+
+
+class _Routes:
+    """One method per route: read, call, write."""
+
+    def __init__(self, service: TrustService) -> None:
+        self._service = service
+
+    def _host(self, request: Request) -> BoardHost:
+        digest = "sha256:" + request.path_params["board"]
+        return self._service.host(parse_digest(digest, what="board"))
+
+    def _reader(self, request: Request) -> BoardHost:
+        host, spki = self._host(request), self._service.keyset.tls_spki_sha256
+        if spki is None:
+            message = "a server always has a TLS key"
+            raise RuntimeError(message)
+        authorise_read(
+            request.headers.get("authorization"),
+            keys=host.machine.board.genesis.keys,
+            board=host.board,
+            path=request.url.path,
+            tls_spki_sha256=spki,
+            now=self._service.now(),
+        )
+        return host
+
+    async def health(self, _request: Request) -> Response:
+        return _reply({"status": "open"})
+
+    async def attest(self, request: Request) -> Response:
+        fields = Fields(await _document(request), "request")
+        board, nonce = fields.digest("board"), fields.data("nonce", size=NONCE_BYTES)
+        fields.end()
+        evidence = self._service.attest(board, nonce)
+        keyset = self._service.keyset
+        return _reply({"keyset": keyset.to_json(), "evidence": evidence.to_json()})
+
+    async def found(self, request: Request) -> Response:
+        envelope = Envelope.from_json(await _document(request), what="genesis")
+        host = self._service.found(envelope)
+        return _reply({"board": host.board}, status=201)
+
+    async def genesis(self, request: Request) -> Response:
+        return _reply(self._host(request).ledger.entry(0).envelope.to_json())
+
+    async def log(self, request: Request) -> Response:
+        host = self._reader(request)
+        entries = [base64_encode(entry) for entry in host.ledger.entries()]
+        return _reply({"entries": entries, "checkpoint": base64_encode(host.checkpoint())})
+
+    async def object(self, request: Request) -> Response:
+        host = self._reader(request)
+        digest = parse_digest("sha256:" + request.path_params["digest"], what="digest")
+        body = self._service.read_object(host, digest)
+        if body is None:
+            raise NoSuchRouteError(method="GET", path=request.url.path)
+        return Response(body, media_type="application/octet-stream")
+
+    async def statement(self, request: Request) -> Response:
+        host = self._host(request)
+        fields = Fields(await _document(request), "request")
+        envelope = Envelope.from_json(fields.take("envelope"), what="statement")
+        sealed_key = fields.data("sealed_key", limit=1024) if fields.has("sealed_key") else None
+        fields.end()
+        return _reply({"index": self._service.submit(host, envelope, sealed_key)})
+
+    async def challenge(self, request: Request) -> Response:
+        nonce, expires = self._service.challenge(self._host(request))
+        return _reply({"nonce": base64_encode(nonce), "expires": format_time(expires)})
+
+    async def release(self, request: Request) -> Response:
+        host, timings = self._host(request), Timings()
+        with timings.stage("parse"):
+            wanted = ReleaseRequest.from_json(await _document(request))
+        reply = _reply({"sealed": base64_encode(self._service.release(host, wanted, timings))})
+        reply.headers["Server-Timing"] = ", ".join(
+            f"{step};dur={duration:.3f}" for step, duration in timings.steps
+        )
+        return reply
+
+    async def run(self, request: Request) -> Response:
+        host = self._host(request)
+        envelope = Envelope.from_json(await _document(request), what="run statement")
+        return _reply({"index": self._service.record_run(host, envelope)})

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trust service: connects requests, the pure core, the store and the TEE."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from accord.board import AssetOffer
+from accord.encoding import Digest, Envelope, sha256
+from accord.errors import (
+    AssetKeyError,
+    DuplicateStatementError,
+    UnknownAssetError,
+    UnknownBoardError,
+    UnsupportedFormatError,
+)
+from accord.evidence import Attester, Evidence, Purpose
+from accord.identity import (
+    Keyset,
+    open_sealed,
+    seal,
+    sign_statement,
+    statement_kind,
+    verify_statement,
+)
+from accord.release import (
+    ASSET_KEY_PURPOSE,
+    GRANT_PURPOSE,
+    Challenges,
+    Decision,
+    Grant,
+    GrantedInput,
+    ReleaseRequest,
+    ServiceStart,
+    asset_key_context,
+    decide,
+    grant_context,
+    service_binding,
+)
+from accord.service._host import BoardHost
+from accord.service._keys import ServiceKeys
+from accord.service._store import Store
+from accord.volumes import VolumeKey, key_commitment, parse_volume_id
+
+MEMBER_STATEMENTS = frozenset({"asset", "asset-withdrawal", "proposal", "ballot"})
+
+
+class Timings:
+    """How long the steps of one request took, in milliseconds, in the order they ended."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, float]] = []
+
+    @contextlib.contextmanager
+    def stage(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.steps.append((step, (time.perf_counter() - start) * 1000))
+
+
+class TrustService:
+    """All boards of one process. Not thread-safe: one event loop, one writer."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        attester: Attester,
+        tls_spki_sha256: bytes,
+        clock: Callable[[], datetime],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._store, self._attester = store, attester
+        self._clock, self._entropy = clock, entropy
+        self._keys = ServiceKeys.load_or_create(store)
+        self.keyset: Keyset = self._keys.keyset(tls_spki_sha256)
+        self._challenges = Challenges(entropy)
+        self._hosts: dict[Digest, BoardHost] = {}
+        for board in map(Digest, store.boards()):
+            host = BoardHost.load(board, store=store, clock=clock, signer=self._keys.signer)
+            self._open(host)
+
+    def _open(self, host: BoardHost) -> None:
+        nonce = self._entropy(32)
+        binding = service_binding(host.board, self.keyset, nonce, Purpose.LOG)
+        evidence = self._attester.collect(binding.report_data())
+        start = ServiceStart(host.board, nonce, self.keyset, evidence.digest)
+        host.append(
+            sign_statement("service-start", start.to_json(), [self._keys.signer]),
+            objects={evidence.digest: evidence.to_bytes()},
+        )
+        # A crash between the last vote and its enactment must not lose the vote's effect.
+        host.enact_what_is_approved()
+        self._hosts[host.board] = host
+
+    def now(self) -> datetime:
+        return self._clock()
+
+    def host(self, board: Digest) -> BoardHost:
+        """Raises ``UnknownBoardError``."""
+        if board not in self._hosts:
+            raise UnknownBoardError(board=board)
+        return self._hosts[board]
+
+    def attest(self, board: Digest, nonce: bytes) -> Evidence:
+        """Fresh evidence of this service for a client that is about to trust it for ``board``.
+
+        The board need not exist yet: its founders attest the service before they found it.
+        """
+        binding = service_binding(board, self.keyset, nonce, Purpose.CHANNEL)
+        return self._attester.collect(binding.report_data())
+
+    def found(self, envelope: Envelope) -> BoardHost:
+        """Founds a board, or finds it where the same genesis was sent before."""
+        existing = self._hosts.get(sha256(envelope.payload))
+        if existing is not None:
+            return existing
+        host = BoardHost.found(
+            envelope, store=self._store, clock=self._clock, signer=self._keys.signer
+        )
+        self._open(host)
+        return host
+
+    def submit(self, host: BoardHost, envelope: Envelope, sealed_key: bytes | None) -> int:
+        """Records a member's statement and returns its entry's index.
+
+        Sending the same statement again is no error and changes nothing. Raises BRD errors.
+        """
+        kind = statement_kind(envelope)
+        if kind not in MEMBER_STATEMENTS:
+            raise UnsupportedFormatError(
+                what="statement", found=kind, expected=" or ".join(sorted(MEMBER_STATEMENTS))
+            )
+        secrets: dict[str, bytes] = {}
+        if kind == "asset":
+            secrets[envelope.statement_digest] = self._deposited_key(host, envelope, sealed_key)
+        try:
+            index = host.append(envelope, secrets=secrets)
+        except DuplicateStatementError:
+            return host.machine.board.recorded[envelope.statement_digest]
+        host.enact_what_is_approved()
+        return index
+
+    def _deposited_key(
+        self, host: BoardHost, envelope: Envelope, sealed_key: bytes | None
+    ) -> bytes:
+        """The volume key that came with an offer, if it is the one the offer commits to."""
+        statement = verify_statement(envelope, "asset", host.machine.board.genesis.keys)
+        offer = AssetOffer.from_fields(statement.fields())
+        if sealed_key is None:
+            raise AssetKeyError(asset=offer.name)
+        raw = open_sealed(
+            sealed_key,
+            self._keys.seal_private_key,
+            purpose=ASSET_KEY_PURPOSE,
+            context=asset_key_context(statement.digest),
+        )
+        volume_id = parse_volume_id(offer.volume_id, what="volume_id")
+        if key_commitment(VolumeKey(raw), volume_id=volume_id) != offer.key_commitment:
+            raise AssetKeyError(asset=offer.name)
+        return raw
+
+    def challenge(self, host: BoardHost) -> tuple[bytes, datetime]:
+        """A nonce for one release request, and when it dies."""
+        return self._challenges.issue(host.board, Purpose.RELEASE, now=self.now())
+
+    def release(self, host: BoardHost, request: ReleaseRequest, timings: Timings) -> bytes:
+        """Decides, records durably, and only then seals: the message for the shield."""
+        decision = decide(
+            host.machine,
+            request,
+            challenges=self._challenges,
+            now=host.now(),
+            entropy=self._entropy,
+            stage=timings.stage,
+        )
+        body = decision.release.to_json()
+        with timings.stage("ledger"):
+            host.append(
+                sign_statement("release", body, [self._keys.signer]),
+                objects={request.evidence.digest: request.evidence.to_bytes()},
+            )
+        with timings.stage("seal"):
+            return self._sealed_grant(host, request, decision)
+
+    def _sealed_grant(self, host: BoardHost, request: ReleaseRequest, decision: Decision) -> bytes:
+        board, release = host.machine.board, decision.release
+        inputs = []
+        for item in decision.service.inputs:
+            record = board.assets[item.asset]
+            key = self._store.secret(host.board, record.offered_by)
+            if key is None:
+                raise UnknownAssetError(asset=item.asset)
+            inputs.append(GrantedInput(item.asset, record.offer.volume_id, item.tag, key))
+        readers = {name for output in decision.service.outputs for name in output.readers}
+        grant = Grant(
+            board=host.board,
+            run=release.run,
+            policy_digest=release.policy_digest,
+            service=decision.service,
+            inputs=tuple(inputs),
+            readers=tuple(board.genesis.members[name].identity for name in sorted(readers)),
+        )
+        envelope = sign_statement("grant", grant.to_json(), [self._keys.signer])
+        return seal(
+            envelope.to_bytes(),
+            release.keyset.seal_key,
+            purpose=GRANT_PURPOSE,
+            context=grant_context(host.board, request.nonce, release.keyset),
+        )
+
+    def record_run(self, host: BoardHost, envelope: Envelope) -> int:
+        """Records a shield's run statement; sending it again changes nothing."""
+        if statement_kind(envelope) != "run":
+            raise UnsupportedFormatError(
+                what="statement", found=statement_kind(envelope), expected="a run statement"
+            )
+        try:
+            return host.append(envelope)
+        except DuplicateStatementError:
+            return host.machine.board.recorded[envelope.statement_digest]
+
+    def read_object(self, host: BoardHost, digest: Digest) -> bytes | None:
+        return self._store.object(host.board, digest)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trust service as a process: TLS, one event loop, nothing secret on disk or in a log."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import uvicorn
+
+from accord.channel import TLSIdentity
+from accord.evidence import Attester
+from accord.service._app import create_app
+from accord.service._core import TrustService
+from accord.service._store import Store
+
+STORE_LABEL = "accord/trust-service/store/v1"
+"""What the sealing key of the store is derived for."""
+
+
+def serve(
+    *,
+    store: Store,
+    attester: Attester,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+) -> None:
+    """Serves until interrupted; ``ready`` is told the URL once connections are accepted."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A core file would hold every key.
+    tls = TLSIdentity.generate()
+    service = TrustService(
+        store=store,
+        attester=attester,
+        tls_spki_sha256=tls.spki_sha256,
+        clock=lambda: datetime.now(UTC),
+        entropy=os.urandom,
+    )
+    config = uvicorn.Config(
+        create_app(service),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ssl_context_factory=lambda _config, _default: tls.server_context(),
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=64 << 10,
+    )
+    with socket.create_server((host, port)) as listener:
+        bound_host, bound_port = listener.getsockname()[:2]
+        ready(f"https://{bound_host}:{bound_port}")
+        uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store in one SQLite file (docs/spec/store.md)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accord.encoding import JSONValue, canonical_json, parse_digest
+from accord.errors import StoreConflictError, StoreKeyError, UnsupportedFormatError
+from accord.service._sqlite_file import Row, SQLiteFile
+from accord.service._store import check_objects
+from accord.service._store_seal import FORMAT, KEY_BYTES, MASK_BYTES, Seal, StateDigest, link
+
+_PAGE = 256
+"""Entries read at a time: enough to make the query cheap, small enough to hold."""
+
+_SCHEMA = {
+    "store": "CREATE TABLE store (format TEXT, salt BLOB, proof BLOB, head BLOB) STRICT",
+    "entry": (
+        "CREATE TABLE entry (board TEXT, place INTEGER, sealed BLOB,"
+        " PRIMARY KEY (board, place)) STRICT"
+    ),
+    "object": (
+        "CREATE TABLE object (board TEXT, name BLOB, sealed BLOB, PRIMARY KEY (board, name)) STRICT"
+    ),
+    "secret": (
+        "CREATE TABLE secret (board TEXT, name BLOB, sealed BLOB, PRIMARY KEY (board, name)) STRICT"
+    ),
+    "setting": "CREATE TABLE setting (name BLOB PRIMARY KEY, sealed BLOB) STRICT",
+}
+
+
+@dataclass(slots=True)
+class _Board:
+    """What is known of a board without reading its records again."""
+
+    size: int = 0
+    last: bytes = b""
+    """The `link` to the newest record."""
+
+    objects: set[bytes] = field(default_factory=set)
+    """Masked digests of the bodies that are there."""
+
+    secrets: dict[bytes, bytes] = field(default_factory=dict)
+    """By masked name, the `link` to the record that holds the latest value."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """An entry, with what came with it: masks of bodies, masks and links of secrets."""
+
+    objects: tuple[bytes, ...]
+    secrets: Mapping[bytes, bytes]
+    entry: bytes
+
+    def pack(self) -> bytes:
+        counts = len(self.objects).to_bytes(4) + len(self.secrets).to_bytes(4)
+        pairs = [part for pair in self.secrets.items() for part in pair]
+        return counts + b"".join([*self.objects, *pairs]) + self.entry
+
+    @classmethod
+    def unpack(cls, data: bytes) -> _Record:
+        """The inverse; ``data`` is authentic already."""
+        objects, secrets = int.from_bytes(data[:4]), int.from_bytes(data[4:8])
+        end = 8 + (objects + 2 * secrets) * MASK_BYTES
+        parts = [data[at : at + MASK_BYTES] for at in range(8, end, MASK_BYTES)]
+        pairs = parts[objects:]
+        return cls(
+            tuple(parts[:objects]), dict(zip(pairs[::2], pairs[1::2], strict=True)), data[end:]
+        )
+
+
+class SQLiteStore:
+    """A store in one SQLite file that holds ciphertext only.
+
+    A record that was changed, moved, exchanged or removed is refused when the store is opened
+    or the record is read. An *older copy of the whole store* is not recognised: that takes
+    witnesses. Neither is the loss of the newest commits through damage to the write-ahead log,
+    which amounts to the same. Numbers, sizes and times of records are visible.
+
+    After a write has failed the store refuses further writes, since what reached the disk is
+    then unknown; opening it again shows.
+    """
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        """Opens the store at ``path``, or makes it.
+
+        Raises ``StoreBusyError``, ``StoreKeyError``, ``StoreIntegrityError``,
+        ``StoreUnavailableError`` or ``UnsupportedFormatError``.
+        """
+        if len(key) != KEY_BYTES:
+            message = f"a store key has {KEY_BYTES} bytes"
+            raise RuntimeError(message)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._boards: dict[str, _Board] = {}
+        self._settings: dict[bytes, int] = {}
+        self._file = SQLiteFile(path, make=lambda file: _make(file, key))
+        try:
+            self._seal = self._header(key)
+            self._digest = self._load()
+        except BaseException:
+            self._file.close()
+            raise
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def boards(self) -> list[str]:
+        with self._open():
+            return sorted(self._boards)
+
+    def entries(self, board: str) -> Iterator[bytes]:
+        with self._open():
+            known = self._boards.get(board, _Board())
+            size, last = known.size, known.last
+        previous = b""
+        for start in range(0, size, _PAGE):
+            with self._open():
+                rows = self._rows(board, start, min(start + _PAGE, size))
+            for place, sealed in rows:
+                yield self._record(board, place, sealed, previous).entry
+                previous = link(sealed)
+        if previous != last:
+            raise self._file.changed("the last entry is another one")
+
+    def object(self, board: str, digest: str) -> bytes | None:
+        name = self._seal.mask("object", board, digest)
+        with self._open():
+            if board not in self._boards or name not in self._boards[board].objects:
+                return None
+            rows = self._file.query(
+                "SELECT sealed FROM object WHERE board = ? AND name = ?", board, name
+            )
+        return self._opened(rows, "object", board, name.hex())
+
+    def secret(self, board: str, name: str) -> bytes | None:
+        mask = self._seal.mask("secret", board, name)
+        with self._open():
+            if board not in self._boards or mask not in self._boards[board].secrets:
+                return None
+            expected = self._boards[board].secrets[mask]
+            rows = self._file.query(
+                "SELECT sealed FROM secret WHERE board = ? AND name = ?", board, mask
+            )
+        value = self._opened(rows, "secret", board, mask.hex())
+        if link(rows[0][0]) != expected:
+            raise self._file.changed("a secret is not the latest one")
+        return value
+
+    def setting(self, name: str) -> bytes | None:
+        mask = self._seal.mask("setting", name)
+        with self._open():
+            if mask not in self._settings:
+                return None
+            expected = self._settings[mask]
+            rows = self._file.query("SELECT sealed FROM setting WHERE name = ?", mask)
+        value = self._opened(rows, "setting", mask.hex())
+        if self._setting_mark(mask, rows[0][0]) != expected:
+            raise self._file.changed("a setting is not the latest one")
+        return value
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def append(
+        self,
+        board: str,
+        index: int,
+        entry: bytes,
+        *,
+        objects: Mapping[str, bytes],
+        secrets: Mapping[str, bytes],
+    ) -> None:
+        parse_digest(board, what="board")
+        check_objects(objects)
+        with self._open():
+            known = self._boards.get(board, _Board())
+            if index != known.size:
+                raise StoreConflictError(index=index, board=board, expected=known.size)
+            bodies = {self._seal.mask("object", board, key): body for key, body in objects.items()}
+            bodies = {name: body for name, body in bodies.items() if name not in known.objects}
+            values = {
+                mask: self._seal.seal(value, "secret", board, mask.hex())
+                for name, value in secrets.items()
+                for mask in (self._seal.mask("secret", board, name),)
+            }
+            links = {mask: link(sealed) for mask, sealed in values.items()}
+            sealed = self._seal.seal(
+                _Record(tuple(bodies), links, entry).pack(),
+                *("entry", board, index, known.last.hex()),
+            )
+            after = self._board_mark(board, index + 1, link(sealed))
+            digest = self._digest.swapped(self._board_mark(board, index, known.last), after)
+            with self._file.transaction():
+                self._file.query("INSERT INTO entry VALUES (?, ?, ?)", board, index, sealed)
+                for mask, body in bodies.items():
+                    record = self._seal.seal(body, "object", board, mask.hex())
+                    self._file.query("INSERT INTO object VALUES (?, ?, ?)", board, mask, record)
+                for mask, record in values.items():
+                    self._file.query(
+                        "INSERT OR REPLACE INTO secret VALUES (?, ?, ?)", board, mask, record
+                    )
+                self._write_head(digest)
+            # What is known changes only after the disk has it.
+            known.size, known.last = index + 1, link(sealed)
+            known.objects.update(bodies)
+            known.secrets.update(links)
+            self._boards[board], self._digest = known, digest
+
+    def set_setting(self, name: str, value: bytes) -> None:
+        mask = self._seal.mask("setting", name)
+        with self._open():
+            sealed = self._seal.seal(value, "setting", mask.hex())
+            mark = self._setting_mark(mask, sealed)
+            digest = self._digest.swapped(self._settings.get(mask, 0), mark)
+            with self._file.transaction():
+                self._file.query("INSERT OR REPLACE INTO setting VALUES (?, ?)", mask, sealed)
+                self._write_head(digest)
+            self._settings[mask], self._digest = mark, digest
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._file.close()
+
+    # --- opening ---------------------------------------------------------------------------
+
+    def _header(self, key: bytes) -> Seal:
+        """The keys of the store, if the file is one and ``key`` is its key."""
+        tables = self._file.query("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+        if not any(name == "store" for name, _ in tables):
+            raise UnsupportedFormatError(what="store", found="no header", expected=FORMAT)
+        rows = self._file.query("SELECT * FROM store")
+        if len(rows) != 1:
+            raise self._file.changed("its header is missing")
+        if rows[0][0] != FORMAT:
+            raise UnsupportedFormatError(what="store", found=repr(rows[0][0]), expected=FORMAT)
+        # Also refuses triggers and views: nothing runs in this database but our statements.
+        if len(tables) != len(_SCHEMA) or dict(tables) != _SCHEMA:
+            raise self._file.changed("its tables are not those of its format")
+        _, salt, proof, _ = rows[0]
+        if not isinstance(salt, bytes) or not isinstance(proof, bytes):
+            raise self._file.changed("its header is damaged")
+        seal = Seal(key, salt=salt)
+        if seal.open(proof, "proof") is None:
+            raise StoreKeyError(path=self._file.path)
+        return seal
+
+    def _load(self) -> StateDigest:
+        """Reads everything once and compares it with the head; the verified digest."""
+        # (1) The file is a sound SQLite database.
+        if self._file.query("PRAGMA integrity_check(1)") != [("ok",)]:
+            raise self._file.changed("the database is damaged")
+        digest = StateDigest()
+        # (2) Every board has entries 0, 1, 2, ... and each opens after the one before it.
+        for board, count in self._file.query("SELECT board, count(*) FROM entry GROUP BY board"):
+            if not isinstance(board, str):
+                raise self._file.changed("the name of a board is damaged")
+            known = _Board()
+            for start in range(0, count, _PAGE):
+                for place, sealed in self._rows(board, start, min(start + _PAGE, count)):
+                    record = self._record(board, place, sealed, known.last)
+                    known.objects.update(record.objects)
+                    known.secrets.update(record.secrets)
+                    known.size, known.last = place + 1, link(sealed)
+            digest = digest.swapped(0, self._board_mark(board, known.size, known.last))
+            self._boards[board] = known
+        # (3) Bodies and secrets are those that the entries brought: none gone, none added.
+        bodies = set(self._file.query("SELECT board, name FROM object"))
+        if bodies != {(b, name) for b, known in self._boards.items() for name in known.objects}:
+            raise self._file.changed("bodies are missing or added")
+        values = [
+            (board, name, link(sealed) if isinstance(sealed, bytes) else None)
+            for board, name, sealed in self._file.query("SELECT board, name, sealed FROM secret")
+        ]
+        if set(values) != {
+            (b, name, at) for b, known in self._boards.items() for name, at in known.secrets.items()
+        }:
+            raise self._file.changed("secrets are missing, added or old")
+        # (4) Boards and settings are together what the last commit left.
+        for name, sealed in self._file.query("SELECT name, sealed FROM setting"):
+            if not isinstance(name, bytes) or not isinstance(sealed, bytes):
+                raise self._file.changed("a setting is damaged")
+            self._settings[name] = self._setting_mark(name, sealed)
+            digest = digest.swapped(0, self._settings[name])
+        head = self._opened(self._file.query("SELECT head FROM store"), "head")
+        if head != canonical_json(digest.to_hex()):
+            raise self._file.changed("parts of it are from different times")
+        return digest
+
+    # --- records ---------------------------------------------------------------------------
+
+    def _rows(self, board: str, start: int, end: int) -> list[Row]:
+        rows = self._file.query(
+            "SELECT place, sealed FROM entry WHERE board = ? AND place >= ? AND place < ?"
+            " ORDER BY place",
+            *(board, start, end),
+        )
+        if [row[0] for row in rows] != list(range(start, end)):
+            raise self._file.changed(f"entries {start} to {end - 1} are not all there")
+        return rows
+
+    def _record(self, board: str, place: int, sealed: bytes, previous: bytes) -> _Record:
+        return _Record.unpack(self._opened([(sealed,)], "entry", board, place, previous.hex()))
+
+    def _opened(self, rows: list[Row], *place: JSONValue) -> bytes:
+        """The plaintext of the one sealed field in ``rows``, which must be there."""
+        sealed = rows[0][0] if len(rows) == 1 else None
+        plaintext = self._seal.open(sealed, *place) if isinstance(sealed, bytes) else None
+        if plaintext is None:
+            raise self._file.changed(f"a record of kind {place[0]} is missing or not genuine")
+        return plaintext
+
+    def _write_head(self, digest: StateDigest) -> None:
+        head = self._seal.seal(canonical_json(digest.to_hex()), "head")
+        self._file.query("UPDATE store SET head = ?", head)
+
+    def _board_mark(self, board: str, size: int, last: bytes) -> int:
+        """What a board with these entries adds to the digest; no entries, nothing."""
+        return self._seal.mark("board", board, size, last.hex()) if size else 0
+
+    def _setting_mark(self, name: bytes, sealed: bytes) -> int:
+        return self._seal.mark("setting", name.hex(), link(sealed).hex())
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                message = "the store is closed"
+                raise RuntimeError(message)
+            yield
+
+
+def _make(file: SQLiteFile, key: bytes) -> None:
+    """Fills a new file: the tables, a salt, a proof of the key, and the digest of nothing."""
+    salt = os.urandom(KEY_BYTES)
+    seal = Seal(key, salt=salt)
+    head = seal.seal(canonical_json(StateDigest().to_hex()), "head")
+    for statement in _SCHEMA.values():
+        file.query(statement)
+    row = (FORMAT, salt, seal.seal(b"", "proof"), head)
+    file.query("INSERT INTO store VALUES (?, ?, ?, ?)", *row)

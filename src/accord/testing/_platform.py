@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A simulated TDX machine: PCK key, attestation key and sealing secret in a folder."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from accord.encoding import base64_encode, canonical_json
+from accord.errors import EncodingError, SimulatorStateError
+from accord.evidence import Collateral, Evidence
+from accord.policy import MEASUREMENT_BYTES, Family
+from accord.testing import _files
+from accord.testing._quote import DEBUG, SEPT_VE_DISABLE, certify, write_quote
+from accord.testing._vendor import SimulatedVendor, encode_key, take_key
+
+_SCHEMA = "accord.simulated-platform.v1"
+_SECRET_FILE = "platform.secret.json"  # noqa: S105 - a file name
+_WHAT = "TDX platform"
+_REPORT_DATA_BYTES = 64
+_PPID_BYTES = 16
+_SEAL_SECRET_BYTES = 32
+_SEAL_LABEL = b"accord/simulated-seal/v1\0"
+
+
+@dataclass(frozen=True, repr=False)
+class SimulatedPlatform:
+    """Stands for one machine's silicon: whoever holds its folder can forge its evidence."""
+
+    vendor: SimulatedVendor
+    pck_chain: bytes
+    attestation_key: ec.EllipticCurvePrivateKey
+    certification: bytes
+    seal_secret: bytes
+
+    @classmethod
+    def create(
+        cls, home: Path, vendor_home: Path, *, now: datetime | None = None
+    ) -> SimulatedPlatform:
+        """A new platform in ``home`` of the vendor in ``vendor_home``, or the one there."""
+        if not (home / _SECRET_FILE).exists():
+            vendor = SimulatedVendor.load(vendor_home, now=now)
+            pck = ec.generate_private_key(ec.SECP256R1())
+            chain = vendor.issue_pck(pck, ppid=secrets.token_bytes(_PPID_BYTES), now=now)
+            document = {
+                "schema": _SCHEMA,
+                "vendor_home": str(vendor_home.resolve()),
+                "pck": encode_key(pck),
+                "pck_chain": chain.decode(),
+                "attestation": encode_key(ec.generate_private_key(ec.SECP256R1())),
+                "seal_secret": base64_encode(secrets.token_bytes(_SEAL_SECRET_BYTES)),
+            }
+            _files.write_once(home / _SECRET_FILE, canonical_json(document))
+        return cls.load(home, now=now)
+
+    @classmethod
+    def load(cls, home: Path, *, now: datetime | None = None) -> SimulatedPlatform:
+        """The platform in ``home``, with its vendor's current collateral.
+
+        Raises ``SimulatorStateError`` or ``IdentityExposedError``.
+        """
+        path = home / _SECRET_FILE
+        fields = _files.read_fields(path, what=_WHAT)
+        try:
+            fields.schema(_SCHEMA)
+            vendor_home = Path(fields.text("vendor_home"))
+            pck = take_key(fields, "pck")
+            chain = fields.text("pck_chain", limit=16 << 10).encode()
+            attestation = take_key(fields, "attestation")
+            seal_secret = fields.data("seal_secret", size=_SEAL_SECRET_BYTES)
+            fields.end()
+        except (ValueError, EncodingError) as exc:
+            raise SimulatorStateError(what=_WHAT, path=path, detail=str(exc)) from exc
+        vendor = SimulatedVendor.load(vendor_home, now=now)
+        certification = certify(pck, attestation, chain)
+        return cls(vendor, chain, attestation, certification, seal_secret)
+
+    @property
+    def pck_serial(self) -> int:
+        """What `SimulatedVendor.revoke` needs to revoke this platform."""
+        return x509.load_pem_x509_certificate(self.pck_chain).serial_number
+
+    def attester(self, measurements: Mapping[str, bytes], *, debug: bool = False) -> SimulatedTDX:
+        """An environment that claims ``measurements``: here, unlike in hardware, they are said.
+
+        Raises ``ValueError`` for names or sizes that TDX does not have: a bug of the caller.
+        """
+        sizes = {name: len(value) for name, value in measurements.items()}
+        if sizes != dict(MEASUREMENT_BYTES[Family.TDX]):
+            message = "measurements must be exactly the registers of TDX"
+            raise ValueError(message)
+        return SimulatedTDX(self, MappingProxyType(dict(measurements)), debug)
+
+
+@dataclass(frozen=True, repr=False)
+class SimulatedTDX:
+    """An `Attester` whose evidence verifies under its vendor's test root alone."""
+
+    platform: SimulatedPlatform
+    measurements: Mapping[str, bytes]
+    debug: bool = False
+
+    @property
+    def collateral(self) -> Collateral:
+        return self.platform.vendor.collateral
+
+    def collect(self, report_data: bytes) -> Evidence:
+        """Evidence that carries ``report_data``, with the collateral of when it was loaded."""
+        if len(report_data) != _REPORT_DATA_BYTES:
+            message = f"report data must be {_REPORT_DATA_BYTES} bytes"
+            raise ValueError(message)
+        blob = write_quote(
+            self.measurements,
+            report_data,
+            attestation=self.platform.attestation_key,
+            certification=self.platform.certification,
+            td_attributes=SEPT_VE_DISABLE | (DEBUG if self.debug else 0),
+        )
+        return Evidence(Family.TDX, blob, self.collateral)
+
+    def seal_key(self, label: str) -> bytes:
+        """32 bytes that follow from platform, MRTD and ``label``."""
+        info = _SEAL_LABEL + self.measurements["mrtd"] + label.encode()
+        return HKDF(SHA256(), 32, salt=None, info=info).derive(self.platform.seal_secret)
