@@ -684,6 +684,22 @@ class OutputRefusedError(ShieldError):
     hint = "a program may hand out regular files of its own making only; nothing was exported"
 
 
+class GrantError(ShieldError):
+    """the trust service's grant is not acceptable: {detail}"""
+
+    code = "accord-SHD-020"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "nothing was opened; the service may be of another version, or not the one attested"
+
+
+class ProgramFailedError(ShieldError):
+    """the program of run {run} ended with exit code {exit_code}"""
+
+    code = "accord-SHD-021"
+    exit_code = ExitCode.FAILURE
+    hint = "no output was kept; what it printed stays inside, because it may show the data"
+
+
 # --- SVC -----------------------------------------------------------------------------------
 
 
@@ -776,6 +792,43 @@ class BundleError(AccordError):
     exit_code = ExitCode.NOT_VERIFIED
 
 
+class BundleFileError(BundleError):
+    """bundle file {name}: {detail}"""
+
+    code = "accord-BUN-001"
+    hint = "the bundle was damaged or tampered with; ask for it again"
+
+
+class BundleContentError(BundleError):
+    """the bundle does not prove its run: {detail}"""
+
+    code = "accord-BUN-002"
+    hint = "its files are intact but do not fit together; do not rely on its outputs"
+
+
+class BundleGenesisError(BundleError):
+    """the bundle is of board {found}, not of {expected}"""
+
+    code = "accord-BUN-003"
+    hint = "compare the genesis digest with the one you hold"
+
+
+class BundleExistsError(BundleError):
+    """{path} exists and is not a bundle"""
+
+    code = "accord-BUN-004"
+    exit_code = ExitCode.USAGE
+    hint = "choose a new folder with --out; nothing was overwritten"
+
+
+class OutputUnavailableError(BundleError):
+    """output {output} of run {run} cannot be read: {detail}"""
+
+    code = "accord-BUN-005"
+    exit_code = ExitCode.DENIED
+    hint = "`accord job show RUN` lists the outputs and who may read them"
+
+
 # --- CLI -----------------------------------------------------------------------------------
 
 
@@ -783,3 +836,33 @@ class UsageError(AccordError):
     """{detail}"""
 
     exit_code = ExitCode.USAGE
+
+
+class FileAccessError(UsageError):
+    """cannot {action} {path}: {detail}"""
+
+    code = "accord-CLI-001"
+    hint = "check the path and its permissions"
+
+
+class NotConfirmedError(UsageError):
+    """the digest given is not that of the policy proposed"""
+
+    code = "accord-CLI-002"
+    exit_code = ExitCode.DENIED
+    hint = "nothing was signed; `accord proposal show` prints the digest"
+
+
+class ExtraMissingError(UsageError):
+    """{what} needs {package}, which is not installed"""
+
+    code = "accord-CLI-003"
+    hint = "install it with `pip install 'accord[demo]'`"
+
+
+class StepFailedError(UsageError):
+    """step `{command}` ended with exit code {exit_code}, expected {expected}"""
+
+    code = "accord-CLI-004"
+    exit_code = ExitCode.FAILURE
+    hint = "run the command by hand to see why; running the demo again goes on from there"

@@ -57,6 +57,10 @@ class ProposalRecord:
         return frozenset(m for m, b in self.ballots.items() if b.choice is Choice.APPROVE)
 
     @property
+    def enacted(self) -> bool:
+        return self.status is ProposalStatus.ENACTED
+
+    @property
     def rejections(self) -> frozenset[str]:
         return frozenset(self.ballots) - self.approvals
 

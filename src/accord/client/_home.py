@@ -10,7 +10,7 @@ from accord.board import Genesis
 from accord.client._session import TrustSession
 from accord.encoding import Fields, base64_encode, canonical_json, parse_json
 from accord.errors import NoBoardError
-from accord.identity import FileIdentity
+from accord.identity import FileIdentity, write_whole
 from accord.ledger import Ledger, verify_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
 
@@ -88,10 +88,3 @@ class MemberHome:
             ledger.verify_extends(seen)
         write_whole(path, note)
         return ledger, machine, note
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes ``path`` whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)

@@ -75,7 +75,10 @@ class Collateral:
         """Reads and ends ``fields``; no signature is verified. Raises ``MalformedError``."""
 
         def text(name: str) -> str:
-            return fields.text(name, limit=MAX_COLLATERAL_FIELD)
+            value = fields.text(name, limit=MAX_COLLATERAL_FIELD)
+            if not value.isascii():  # PEM and the vendor's JSON are; half a surrogate pair is not
+                raise MalformedError(what=fields.path(name), detail="expected ASCII")
+            return value
 
         collateral = cls(
             pck_crl_issuer_chain=text("pck_crl_issuer_chain"),

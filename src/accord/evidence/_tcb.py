@@ -32,7 +32,9 @@ _COMPONENTS = 16
 _REVOKED = "Revoked"
 _OUT_OF_DATE = "OutOfDate"
 _NEEDS_CONFIGURATION = {"ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded"}
-_KNOWN_STATUSES = {*TCB_STATUSES, _REVOKED}
+_PLATFORM_STATUSES = frozenset({*TCB_STATUSES, _REVOKED})
+_ENCLAVE_STATUSES = frozenset({"UpToDate", _OUT_OF_DATE, _REVOKED})
+"""All that PCS API v4 defines for enclaves and modules; `join` knows how each combines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,9 @@ def _period(data: Any) -> tuple[datetime, datetime]:
     )
 
 
-def _status(level: Any) -> Status:
+def _status(level: Any, known: frozenset[str]) -> Status:
     status, advisories = level["tcbStatus"], level.get("advisoryIDs", [])
-    if status not in _KNOWN_STATUSES or not all(isinstance(item, str) for item in advisories):
+    if status not in known or not all(isinstance(item, str) for item in advisories):
         message = f"unknown status {status!r}"
         raise ValueError(message)
     return Status(status, tuple(advisories))
@@ -157,7 +159,10 @@ def _components(values: Any) -> tuple[int, ...]:
 
 
 def _enclave_levels(values: Any) -> tuple[EnclaveLevel, ...]:
-    return tuple(EnclaveLevel(_integer(level["tcb"]["isvsvn"]), _status(level)) for level in values)
+    return tuple(
+        EnclaveLevel(_integer(level["tcb"]["isvsvn"]), _status(level, _ENCLAVE_STATUSES))
+        for level in values
+    )
 
 
 def _module(data: Any) -> ModuleIdentity:
@@ -184,7 +189,7 @@ def _tcb_info(data: Any) -> TCBInfo:
                 sgx=_components(level["tcb"]["sgxtcbcomponents"]),
                 pcesvn=_integer(level["tcb"]["pcesvn"]),
                 tdx=_components(level["tcb"]["tdxtcbcomponents"]),
-                status=_status(level),
+                status=_status(level, _PLATFORM_STATUSES),
             )
             for level in data["tcbLevels"]
         ),
@@ -307,6 +312,4 @@ def join(platform: Status, part: Status) -> Status:
             status = "OutOfDateConfigurationNeeded"
         elif status in {"UpToDate", "SWHardeningNeeded"}:
             status = _OUT_OF_DATE
-    elif part.status != "UpToDate" and status == "UpToDate":
-        status = part.status
     return Status(status, advisories)

@@ -107,10 +107,10 @@ def _verify_endorsements(
     """Steps (2) to (6) of docs/spec/evidence.md, 6."""
     # (2) Four chains, each to a root that is pinned by its bytes, and all to the same root.
     pck, ca, root = _anchored(pck_chain, PCK_CHAIN, anchors)
-    crl_ca, _ = _anchored(collateral.pck_crl_issuer_chain.encode(), PCK_CRL_CHAIN, (root.digest,))
-    signer, _ = _anchored(collateral.tcb_info_issuer_chain.encode(), TCB_INFO_CHAIN, (root.digest,))
+    crl_ca, _ = _anchored(_octets(collateral.pck_crl_issuer_chain), PCK_CRL_CHAIN, (root.digest,))
+    signer, _ = _anchored(_octets(collateral.tcb_info_issuer_chain), TCB_INFO_CHAIN, (root.digest,))
     qe_signer, _ = _anchored(
-        collateral.qe_identity_issuer_chain.encode(), QE_IDENTITY_CHAIN, (root.digest,)
+        _octets(collateral.qe_identity_issuer_chain), QE_IDENTITY_CHAIN, (root.digest,)
     )
     if (ca.subject, ca.key) != (crl_ca.subject, crl_ca.key):
         raise ChainInvalidError(what=PCK_CRL_CHAIN.what, detail="it is of another PCK CA")
@@ -154,9 +154,14 @@ def _anchored(
     return chain
 
 
+def _octets(text: str) -> bytes:
+    """What was signed; text that is no UTF-8 becomes bytes that nobody signed."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 @lru_cache(maxsize=_CACHE)
 def _verify_text(text: str, signature: bytes, signer: Certificate, what: str) -> None:
-    verify_signature(signer.key, signature, text.encode(), what=what, by=signer.what)
+    verify_signature(signer.key, signature, _octets(text), what=what, by=signer.what)
 
 
 def _verify_quote_signatures(quote: Quote, pck: Certificate) -> None:

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import ExtensionOID, NameOID
+from cryptography.x509.oid import ExtensionOID
 
 from accord.encoding import Digest, format_time, sha256
 from accord.errors import (
@@ -32,6 +32,11 @@ from accord.evidence._der import BIT_STRING, INTEGER, SEQUENCE, Element, element
 PCK_EXTENSION = x509.ObjectIdentifier("1.2.840.113741.1.13.1")
 
 _ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")  # AlgorithmIdentifier, RFC 5758
+_COMMON_NAME = bytes.fromhex("0603550403")  # 2.5.4.3
+_X509_V3 = bytes.fromhex("a003020102")
+_AFTER_ALGORITHM = 4
+"""Fewest members of what is signed, from the algorithm on: up to a certificate's subject."""
+
 _KNOWN_CRITICAL = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE}
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 _PEM_LINE = 64
@@ -45,6 +50,7 @@ _PARSE_ERRORS = (
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
+    Warning,  # where warnings are errors, a doubtful name in an extension is one
 )
 _SIGNATURE_ALGORITHM = ec.ECDSA(SHA256())
 
@@ -67,6 +73,7 @@ class Certificate:
     is_ca: bool
     path_length: int | None
     signs_certificates: bool
+    signs_lists: bool
     signs_data: bool
     tbs: bytes
     signature: bytes
@@ -215,24 +222,22 @@ def _to_pem(der: bytes) -> bytes:
     return _BEGIN + b"\n".join(lines) + b"\n" + _END
 
 
-def _check_signed_object(der: bytes, what: str, *, serial_at: int | None) -> None:
-    """What must hold before the library parses: there it only warns, or takes two spellings.
+def _signed_object(der: bytes, what: str, *, algorithm_at: int) -> list[Element]:
+    """The members of what is signed, with what must hold before the library parses.
 
-    Both algorithm fields are ECDSA with SHA-256 without parameters (RFC 5758, 3.2), the
-    signature fills its last byte, and a serial number is positive (RFC 5280, 4.1.2.2).
+    There it would only warn, or take two spellings: both algorithm fields are ECDSA with
+    SHA-256 without parameters (RFC 5758, 3.2), and the signature fills its last byte.
     """
     outer = sequence(der, what=what)
     inner = elements(outer[0].value, what=what) if outer and outer[0].tag == SEQUENCE else []
-    algorithm_at = 1 if serial_at is None else serial_at + 1
     if (
         [item.tag for item in outer] != [SEQUENCE, SEQUENCE, BIT_STRING]
-        or len(inner) <= algorithm_at
+        or len(inner) < algorithm_at + _AFTER_ALGORITHM
         or not outer[1].raw == inner[algorithm_at].raw == _ECDSA_SHA256
         or outer[2].value[:1] != b"\0"
     ):
         raise EvidenceMalformedError(what=what, detail="not signed by ECDSA with SHA-256")
-    if serial_at is not None and not _is_positive(inner[serial_at]):
-        raise EvidenceMalformedError(what=what, detail="its serial number is not positive")
+    return inner
 
 
 def _is_positive(element: Element) -> bool:
@@ -240,12 +245,30 @@ def _is_positive(element: Element) -> bool:
     return element.tag == INTEGER and any(value) and not value[0] & 0x80
 
 
+def _common_name(name: bytes, what: str) -> str:
+    """The only common name in a Name, which is a sequence of sets of one pair (X.501)."""
+    found = []
+    for relative in sequence(name, what=what):
+        pair = sequence(relative.value, what=what)
+        if len(pair) == 2 and pair[0].raw == _COMMON_NAME:  # noqa: PLR2004 - a pair
+            found.append(pair[1].value)
+    return (
+        found[0].decode("ascii", "replace") if len(found) == 1 else "a certificate without a name"
+    )
+
+
+@lru_cache(maxsize=_CACHE)
 def _load_certificate(der: bytes) -> Certificate:
     """One X.509 v3 certificate with an ECDSA P-256 key; no signature is verified."""
     what = "certificate"
-    _check_signed_object(der, what, serial_at=1)
+    inner = _signed_object(der, what, algorithm_at=2)
+    # RFC 5280, 4.1: version, serial number, algorithm, issuer, validity, subject, key, ...
+    if inner[0].raw != _X509_V3 or not _is_positive(inner[1]):
+        raise EvidenceMalformedError(
+            what=what, detail="not version 3 with a positive serial number"
+        )
     try:
-        return _read_certificate(x509.load_der_x509_certificate(der), der)
+        return _read_certificate(der, issuer=inner[3].raw, subject=inner[5].raw)
     except _PARSE_ERRORS as exc:
         raise EvidenceMalformedError(what=what, detail=_reason(exc)) from exc
 
@@ -254,8 +277,9 @@ def _reason(exc: Exception) -> str:
     return str(exc) or type(exc).__name__
 
 
-def _read_certificate(parsed: x509.Certificate, der: bytes) -> Certificate:
+def _read_certificate(der: bytes, *, issuer: bytes, subject: bytes) -> Certificate:
     """Raises ``ValueError`` and its like: the caller translates."""
+    parsed = x509.load_der_x509_certificate(der)
     for extension in parsed.extensions:
         if extension.critical and extension.oid not in _KNOWN_CRITICAL:
             message = f"critical extension {extension.oid.dotted_string} is not understood"
@@ -267,12 +291,11 @@ def _read_certificate(parsed: x509.Certificate, der: bytes) -> Certificate:
         message = "basic constraints or key usage are missing"
         raise ValueError(message)  # noqa: TRY004 - a fault of the bytes
     pck = found.get(PCK_EXTENSION)
-    names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Certificate(
-        what=str(names[0].value) if len(names) == 1 else "a certificate without a name",
+        what=_common_name(subject, "certificate"),
         digest=sha256(der),
-        subject=parsed.subject.public_bytes(),
-        issuer=parsed.issuer.public_bytes(),
+        subject=subject,
+        issuer=issuer,
         serial=parsed.serial_number,
         key=_p256(parsed.public_key()),
         not_before=parsed.not_valid_before_utc,
@@ -280,6 +303,7 @@ def _read_certificate(parsed: x509.Certificate, der: bytes) -> Certificate:
         is_ca=constraints.ca,
         path_length=constraints.path_length,
         signs_certificates=usage.key_cert_sign,
+        signs_lists=usage.crl_sign,
         signs_data=usage.digital_signature,
         tbs=parsed.tbs_certificate_bytes,
         signature=parsed.signature,
@@ -301,14 +325,15 @@ def load_revocation_list(der: bytes, issuer: Certificate) -> RevocationList:
     Raises ``EvidenceMalformedError`` or ``EvidenceSignatureError``.
     """
     what = f"revocation list of {issuer.what}"
-    _check_signed_object(der, what, serial_at=None)
+    # RFC 5280, 5.1: version, algorithm, issuer, this update, next update, ...
+    inner = _signed_object(der, what, algorithm_at=1)
     try:
         parsed = x509.load_der_x509_crl(der)
         for extension in parsed.extensions:
             if extension.critical:  # a delta or partitioned list is not the whole one
                 message = f"critical extension {extension.oid.dotted_string} is not understood"
                 raise ValueError(message)
-        name, next_update = parsed.issuer.public_bytes(), parsed.next_update_utc
+        next_update = parsed.next_update_utc
         revoked = frozenset(item.serial_number for item in parsed)
         not_before, signature, tbs = (
             parsed.last_update_utc,
@@ -319,7 +344,8 @@ def load_revocation_list(der: bytes, issuer: Certificate) -> RevocationList:
         raise EvidenceMalformedError(what=what, detail=_reason(exc)) from exc
     if next_update is None:
         raise EvidenceMalformedError(what=what, detail="it never expires")
-    if name != issuer.subject:
+    # RFC 5280, 6.3.3 (b) and (f): its issuer's name, key usage and signature.
+    if inner[2].raw != issuer.subject or not issuer.signs_lists:
         raise EvidenceSignatureError(what=what, expected=issuer.what)
     try:
         issuer.key.verify(signature, tbs, _SIGNATURE_ALGORITHM)

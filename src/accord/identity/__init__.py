@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identity keys, signed statements, and messages sealed to a key."""
 
+from accord.identity._files import PRIVATE, read_private, write_whole
 from accord.identity._keys import PublicIdentity, SealKey, VerifyKey
 from accord.identity._keyset import Keyset
 from accord.identity._seal import open_sealed, seal
@@ -13,6 +14,7 @@ from accord.identity._statement import (
 )
 
 __all__ = [
+    "PRIVATE",
     "FileIdentity",
     "KeySigner",
     "Keyset",
@@ -22,8 +24,10 @@ __all__ = [
     "Statement",
     "VerifyKey",
     "open_sealed",
+    "read_private",
     "seal",
     "sign_statement",
     "statement_kind",
     "verify_statement",
+    "write_whole",
 ]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,11 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accord.encoding import Digest, Fields, base64_encode, canonical_json, parse_json
-from accord.errors import (
-    IdentityConflictError,
-    IdentityExposedError,
-    IdentityNotFoundError,
-)
+from accord.errors import IdentityConflictError
+from accord.identity._files import PRIVATE, read_private, write_whole
 from accord.identity._keys import KEY_BYTES, PublicIdentity, SealKey, VerifyKey
 
 _SCHEMA = "accord.identity-secret.v1"
@@ -76,7 +72,6 @@ class FileIdentity:
             if found.public.name != name:
                 raise IdentityConflictError(path=home, found=found.public.name, expected=name)
             return found
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         Fields({"name": name}, "identity").name("name")
         document = canonical_json(
             {
@@ -86,10 +81,10 @@ class FileIdentity:
                 "seal": base64_encode(X25519PrivateKey.generate().private_bytes_raw()),
             }
         )
-        _write_new(secret, document, mode=0o600)
+        write_whole(secret, document, mode=PRIVATE)
         identity = cls.load(home)
         public = canonical_json(identity.public.to_json())
-        (home / _PUBLIC_FILE).write_bytes(public)
+        write_whole(home / _PUBLIC_FILE, public)
         return identity
 
     @classmethod
@@ -99,13 +94,7 @@ class FileIdentity:
         Raises ``IdentityNotFoundError``, ``IdentityExposedError`` or ``MalformedError``.
         """
         path = home / _SECRET_FILE
-        try:
-            data, mode = path.read_bytes(), path.stat().st_mode & 0o777
-        except OSError as exc:
-            raise IdentityNotFoundError(path=path) from exc
-        if mode & 0o077:
-            raise IdentityExposedError(path=path, mode=f"{mode:04o}")
-        fields = Fields(parse_json(data, what=str(path)), str(path))
+        fields = Fields(parse_json(read_private(path), what=str(path)), str(path))
         fields.schema(_SCHEMA)
         name = fields.name("name")
         sign = Ed25519PrivateKey.from_private_bytes(fields.data("sign", size=KEY_BYTES))
@@ -116,15 +105,3 @@ class FileIdentity:
             name, signer.verify_key, SealKey(seal.public_key().public_bytes_raw())
         )
         return cls(home, public, signer, seal)
-
-
-def _write_new(path: Path, data: bytes, *, mode: int) -> None:
-    """Writes ``path`` whole or not at all, readable only as ``mode`` from the first byte on."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, Event, NodeEvent
 
@@ -15,6 +16,19 @@ from accord.policy._document import Policy
 
 MAX_DEPTH = 32
 """Deepest nesting of a document, three times what a policy needs."""
+
+
+class _Constructor(SafeConstructor):
+    """Times stay text, as in JSON: they are read by the strict reader, like everything else."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    return yaml
 
 
 def parse_yaml(data: bytes, *, what: str = "policy") -> JSONValue:
@@ -27,8 +41,8 @@ def parse_yaml(data: bytes, *, what: str = "policy") -> JSONValue:
         raise TooLargeError(what=what, limit=MAX_DOCUMENT_BYTES)
     try:
         text = data.decode("utf-8")
-        _refuse_indirection(YAML(typ="safe", pure=True).parse(text))
-        return YAML(typ="safe", pure=True).load(text)
+        _refuse_indirection(_yaml().parse(text))
+        return _yaml().load(text)
     except UnicodeDecodeError as exc:
         raise PolicySyntaxError(detail=f"not UTF-8 at byte {exc.start}") from exc
     except MarkedYAMLError as exc:

@@ -272,7 +272,9 @@ class Grant:
     board: Digest
     run: str
     policy_digest: Digest
+    service_name: str
     service: Service
+    assurance: Assurance
     inputs: tuple[GrantedInput, ...]
     readers: tuple[PublicIdentity, ...]
 
@@ -284,6 +286,8 @@ class Grant:
             board=fields.digest("board"),
             run=parse_run_id(fields.take("run"), what=fields.path("run")),
             policy_digest=fields.digest("policy_digest"),
+            service_name=fields.name("service_name"),
+            assurance=fields.choice("assurance", Assurance),
             service=Service.from_fields(fields.object("service")),
             inputs=tuple(map(GrantedInput.from_fields, fields.objects("inputs"))),
             readers=tuple(map(PublicIdentity.from_fields, fields.objects("readers"))),
@@ -297,7 +301,9 @@ class Grant:
             "board": self.board,
             "run": self.run,
             "policy_digest": self.policy_digest,
+            "service_name": self.service_name,
             "service": self.service.to_json(),
+            "assurance": self.assurance.value,
             "inputs": [item.to_json() for item in self.inputs],
             "readers": [identity.to_json() for identity in self.readers],
         }

@@ -23,6 +23,7 @@ from accord.errors import (
 )
 from accord.identity import Keyset, Statement, VerifyKey, statement_kind, verify_statement
 from accord.ledger import Entry
+from accord.policy import Policy
 from accord.release._consent import enacted_service, owners_consent
 from accord.release._documents import Release, ServiceStart
 from accord.release._run import RunStatement
@@ -43,7 +44,9 @@ class Machine:
 
     board: BoardState
     log_key: VerifyKey | None = None
-    starts: list[ServiceStart] = field(default_factory=list)
+    started: list[tuple[ServiceStart, int]] = field(default_factory=list)
+    """Every start of the trust service, with the index of its entry."""
+
     uses: dict[Digest, int] = field(default_factory=dict)
     runs: dict[str, RunRecord] = field(default_factory=dict)
     nonces: set[bytes] = field(default_factory=set)
@@ -90,7 +93,12 @@ class Machine:
     @property
     def keyset(self) -> Keyset | None:
         """The keys of the trust service since its latest start."""
-        return self.starts[-1].keyset if self.starts else None
+        return self.started[-1][0].keyset if self.started else None
+
+    def policy_of(self, release: Release) -> Policy:
+        """The policy of a recorded release; a later version may be in force by now."""
+        versions = self.board.policies[release.policy]
+        return next(item for item in versions if item.digest == release.policy_digest)
 
     def _service_keys(self, index: int) -> dict[Digest, VerifyKey]:
         if self.log_key is None:
@@ -111,7 +119,7 @@ class Machine:
         if start.keyset.verify_key != key:
             raise LogKeyError(index=index)
         self.log_key = key
-        self.starts.append(start)
+        self.started.append((start, index))
         return statement
 
     def _release(self, envelope: Envelope, index: int, time: datetime) -> Statement:
@@ -150,13 +158,7 @@ class Machine:
         statement = verify_statement(envelope, "run", {key.key_id: key})
         run = RunStatement.from_fields(statement.fields())
         self._must_be_here(run.board)
-        # The policy in force may have moved on since; the run belongs to the one released.
-        policy = next(
-            item
-            for item in self.board.policies[release.policy]
-            if item.digest == release.policy_digest
-        )
-        service = policy.services[release.service]
+        service = self.policy_of(release).services[release.service]
         readers = {output.name: sorted(output.readers) for output in service.outputs}
         consistent = (
             run.policy_digest == release.policy_digest

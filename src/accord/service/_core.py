@@ -200,7 +200,9 @@ class TrustService:
             board=host.board,
             run=release.run,
             policy_digest=release.policy_digest,
+            service_name=release.service,
             service=decision.service,
+            assurance=release.assurance,
             inputs=tuple(inputs),
             readers=tuple(board.genesis.members[name].identity for name in sorted(readers)),
         )

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class SQLiteFile:
         with self._sqlite():
             return self._db.execute(statement, values).fetchall()
 
-    @contextmanager
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything inside reaches the disk before it is left, or nothing does."""
         if self._failed:
@@ -80,7 +80,7 @@ class SQLiteFile:
             self.query("COMMIT")
         except BaseException:
             self._failed = True
-            if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
                 self._db.rollback()
             raise
 
@@ -148,7 +148,7 @@ class SQLiteFile:
             raise StoreUnavailableError(path=self.path, detail="no write-ahead log on this disk")
         return db
 
-    @contextmanager
+    @contextlib.contextmanager
     def _sqlite(self) -> Iterator[None]:
         """Turns what SQLite reports into our errors."""
         try:
@@ -163,7 +163,7 @@ class SQLiteFile:
             return StoreUnavailableError(path=self.path, detail=str(error))
         return self.changed(str(error))
 
-    @contextmanager
+    @contextlib.contextmanager
     def _machine(self) -> Iterator[None]:
         """Turns what the operating system reports into our errors."""
         try:

@@ -2,16 +2,26 @@
 """The shield: private memory, confinement, and running an unmodified program."""
 
 from accord.shield._confinement import Confinement
-from accord.shield._memory import PrivateMemory, enter_private_memory, private_memory
+from accord.shield._launch import Job, RunReport, launch
+from accord.shield._memory import (
+    PrivateMemory,
+    discard_private_memory,
+    enter_private_memory,
+    private_memory,
+)
 from accord.shield._outputs import collect_outputs
 from accord.shield._sandbox import Outcome, run_confined
 
 __all__ = [
     "Confinement",
+    "Job",
     "Outcome",
     "PrivateMemory",
+    "RunReport",
     "collect_outputs",
+    "discard_private_memory",
     "enter_private_memory",
+    "launch",
     "private_memory",
     "run_confined",
 ]

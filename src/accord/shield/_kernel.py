@@ -12,11 +12,15 @@ MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+MNT_DETACH = 0x2
 PR_SET_DUMPABLE = 4
 
 
 class Kernel(Protocol):
     """What ``enter_private_memory`` asks of the operating system; each raises ``OSError``."""
+
+    def threads(self) -> int:
+        """The number of threads of this process, those of C libraries included."""
 
     def unshare(self, flags: int) -> None:
         """Leave the namespaces in ``flags`` for fresh ones."""
@@ -27,6 +31,9 @@ class Kernel(Protocol):
     def mount(self, source: str, target: str, kind: str | None, *, flags: int, data: str) -> None:
         """Mount, or change the propagation of a mount."""
 
+    def detach(self, target: str) -> None:
+        """Unmount, also while something below is still in use."""
+
     def set_dumpable(self, *, allowed: bool) -> None:
         """Allow or forbid core dumps and tracing of this process."""
 
@@ -36,6 +43,9 @@ class Linux:
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def threads(self) -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
 
     def unshare(self, flags: int) -> None:
         self._check(self._libc.unshare(ctypes.c_int(flags)), "unshare")
@@ -55,6 +65,9 @@ class Linux:
             data.encode() or None,
         )
         self._check(result, f"mount {kind or 'propagation'}")
+
+    def detach(self, target: str) -> None:
+        self._check(self._libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)), "umount2")
 
     def set_dumpable(self, *, allowed: bool) -> None:
         zero = ctypes.c_ulong(0)

@@ -39,7 +39,8 @@ def private_memory() -> PrivateMemory | None:
 def enter_private_memory(base: Path, *, kernel: Kernel | None = None) -> Path:
     """Cover ``base`` with memory that only this process and its children can see.
 
-    Call it once per process, before any thread starts: a namespace belongs to a thread. Core
+    Call it once per process, before any thread starts (importing NumPy starts some): a
+    namespace belongs to a thread. Core
     dumps are off from here on, and other processes of the same user cannot attach. Not covered:
     the heap of this process (keys in it) may be swapped where the machine has swap space.
 
@@ -49,10 +50,10 @@ def enter_private_memory(base: Path, *, kernel: Kernel | None = None) -> Path:
     if _entered is not None:
         message = f"private memory is already at {_entered.path}"
         raise RuntimeError(message)
-    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - names only
+    kernel = kernel or Linux()
+    if kernel.threads() > 1:
         message = "private memory must be entered before threads start"
         raise RuntimeError(message)
-    kernel = kernel or Linux()
     # (1) No core dump from the first moment on. PR_SET_DUMPABLE comes last, because it gives
     #     /proc/self to root and would keep an ordinary user from writing the identity maps.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -73,6 +74,18 @@ def enter_private_memory(base: Path, *, kernel: Kernel | None = None) -> Path:
         ) from error
     _entered = PrivateMemory(base, never_swapped)
     return base
+
+
+def discard_private_memory(*, kernel: Kernel | None = None) -> None:
+    """Let go of the private memory and what is in it; the folder below it is an empty one again.
+
+    The process stays in its own mount namespace and may not be traced. Killed before this, the
+    memory is gone all the same and only the empty folder stays.
+    """
+    global _entered  # noqa: PLW0603 - a process has one mount namespace
+    if _entered is not None:
+        (kernel or Linux()).detach(str(_entered.path))
+        _entered = None
 
 
 def _leave_mount_namespace(kernel: Kernel) -> None:

@@ -173,12 +173,13 @@ def _arguments(confinement: Confinement, data: Descriptors, *, other_user: bool)
         arguments += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         arguments += ["--uid", str(_NOBODY), "--gid", str(_NOBODY)]
-    arguments += system_arguments()
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     size = confinement.memory_limit_bytes
     for directory in ("/tmp", "/run", "/dev/shm"):  # noqa: S108 - inside the sandbox
         arguments += ["--perms", "1777", *(["--size", str(size)] if size else [])]
         arguments += ["--tmpfs", directory]
+    # After /tmp and /run: an interpreter may be installed below them.
+    arguments += system_arguments()
     for content, path in ((_PASSWD, "/etc/passwd"), (_GROUP, "/etc/group")):
         arguments += ["--perms", "0444", "--ro-bind-data", str(data.memory(content.encode())), path]
     # Parents first: /work read-only and /work/out writable is a usual pair.
@@ -189,8 +190,10 @@ def _arguments(confinement: Confinement, data: Descriptors, *, other_user: bool)
     for path in sorted(mounts, key=PurePosixPath):
         option, source = mounts[path]
         arguments += [*parents(path), option, str(source), path]
-    # The root is a tmpfs: nothing may grow there. /proc/sys belongs to the machine.
-    arguments += ["--chdir", confinement.workdir, "--remount-ro", "/", "--remount-ro", "/proc"]
+    # Root and /dev are in memory: nothing may grow there. /proc/sys belongs to the machine.
+    for directory in ("/", "/dev", "/proc"):
+        arguments += ["--remount-ro", directory]
+    arguments += ["--chdir", confinement.workdir]
     arguments += ["--seccomp", str(data.memory(system_call_filter()))]
     return arguments
 

@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 
 from accord.encoding import Fields, parse_json
-from accord.errors import IdentityExposedError, MalformedError, SimulatorStateError
+from accord.errors import EncodingError, IdentityExposedError, SimulatorStateError
 
 
 def write_once(path: Path, data: bytes) -> None:
@@ -51,5 +51,5 @@ def read_fields(path: Path, *, what: str) -> Fields:
         raise IdentityExposedError(path=path, mode=f"{mode:04o}")
     try:
         return Fields(parse_json(data, what=str(path)), str(path))
-    except MalformedError as exc:
+    except EncodingError as exc:
         raise SimulatorStateError(what=what, path=path, detail=str(exc)) from exc

@@ -78,7 +78,7 @@ class SimulatedPlatform:
             attestation = take_key(fields, "attestation")
             seal_secret = fields.data("seal_secret", size=_SEAL_SECRET_BYTES)
             fields.end()
-        except (ValueError, EncodingError) as exc:
+        except (ValueError, TypeError, EncodingError) as exc:
             raise SimulatorStateError(what=_WHAT, path=path, detail=str(exc)) from exc
         vendor = SimulatedVendor.load(vendor_home, now=now)
         certification = certify(pck, attestation, chain)

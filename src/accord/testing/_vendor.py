@@ -113,7 +113,7 @@ class SimulatedVendor:
                 )
             )
             fields.end()
-        except (ValueError, EncodingError) as exc:
+        except (ValueError, TypeError, EncodingError) as exc:
             raise SimulatorStateError(what=_WHAT, path=path, detail=str(exc)) from exc
         collateral = _load_collateral(home, keys, certificates, now=moment(now))
         return cls(home, keys, certificates, collateral)
@@ -169,7 +169,7 @@ def _load_collateral(
             collateral = Collateral.from_fields(fields.object("collateral"))
             fields.end()
             revoked = _revoked(collateral)
-        except (ValueError, EncodingError) as exc:
+        except (ValueError, TypeError, EncodingError) as exc:
             raise SimulatorStateError(what=_WHAT, path=path, detail=str(exc)) from exc
         if issued <= now < issued + RENEW_AFTER:
             return collateral

@@ -33,14 +33,14 @@ class ObjectStoreSuite(ABC):
         """An empty store; ``tmp_path`` is a fresh directory."""
 
     @abstractmethod
-    def reopen(self, store: ObjectStore, tmp_path: Path) -> ObjectStore:
+    def reopen(self, store: ObjectStore) -> ObjectStore:
         """The same store opened again; may be the same object where nothing is persistent."""
 
     def test_object_comes_back(self, tmp_path: Path) -> None:
         """What was put is what is got, also after reopening."""
         store = self.new_store(tmp_path)
         store.put(_NAME, _DATA)
-        _expect(self.reopen(store, tmp_path).get(_NAME, limit=len(_DATA)), _DATA)
+        _expect(self.reopen(store).get(_NAME, limit=len(_DATA)), _DATA)
 
     def test_empty_object_comes_back(self, tmp_path: Path) -> None:
         """An object may have no bytes."""
@@ -100,7 +100,7 @@ class ObjectStoreSuite(ABC):
         store = self.new_store(tmp_path)
         store.write_head(b"a long first head")
         store.write_head(b"second")
-        _expect(self.reopen(store, tmp_path).read_head(), b"second")
+        _expect(self.reopen(store).read_head(), b"second")
 
     def test_huge_head_is_refused(self, tmp_path: Path) -> None:
         """The head is untrusted, so its size is bounded."""

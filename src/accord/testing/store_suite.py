@@ -105,7 +105,9 @@ class StoreSuite:
     def test_an_object_is_stored_once(self) -> None:
         """The same body may come with several entries."""
         store = self.make()
-        objects = {sha256(body): body for body in (b"evidence", b"collateral", b"")}
+        objects: dict[str, bytes] = {
+            sha256(body): body for body in (b"evidence", b"collateral", b"")
+        }
         store.append(BOARD, 0, b"a", objects=objects, secrets={})
         store.append(BOARD, 1, b"b", objects=objects, secrets={})
         store = self.reopen(store)

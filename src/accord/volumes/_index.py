@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,6 +32,8 @@ PLAIN_MODE = 0o644
 EXECUTABLE_MODE = 0o755
 
 _LENGTH_BYTES = 8
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ def path_flaw(path: str) -> str | None:
         return "a path is not UTF-8"
     if len(encoded) > MAX_PATH_BYTES:
         return "a path is too long"
-    if any(character < " " or character == "\x7f" for character in path):
+    if _CONTROL.search(path):
         return "a path holds a control character"
     for part in path.split("/"):
         if part in {"", ".", ".."}:

@@ -165,7 +165,7 @@ def _read(path: Path, *, limit: int, what: str) -> bytes | None:
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise VolumeTamperedError(what=what, detail="it is not a regular file")
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    with os.fdopen(descriptor, "rb") as file:
         if status.st_size > limit:
             raise _too_large(what, limit)
         try:

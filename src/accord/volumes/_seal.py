@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from accord.errors import VolumeSourceError
@@ -56,32 +57,15 @@ def seal_volume(
     latest version is *not* checked; the trust service does, when the new tag is registered.
     Empty directories, owners, times and modes other than the executable bit are not kept.
 
-    Raises ``VolumeSourceError`` (naming the path), ``StoreError``, ``VolumeTamperedError``
-    (the store holds other bytes under one of our names), ``TooLargeError`` (the index).
+    Raises ``VolumeSourceError``, ``StoreError``, ``VolumeTamperedError``, ``TooLargeError``.
     """
-    if parent is not None and parent.volume_id != volume_id:
-        message = f"parent is a version of {parent.volume_id}, not of {volume_id}"
-        raise RuntimeError(message)
-    if not is_chunk_size(chunk_size) or not 2 * PAD_BYTES <= segment_bytes <= MAX_OBJECT_BYTES:
-        message = f"not sizes of this format: {chunk_size=}, {segment_bytes=}"
-        raise RuntimeError(message)
-
-    def writer(kind: Kind, *, chunk_size: int, segment_bytes: int) -> SegmentWriter:
-        return SegmentWriter(
-            store,
-            key=key,
-            volume_id=volume_id,
-            kind=kind,
-            chunk_size=chunk_size,
-            segment_bytes=segment_bytes,
-            entropy=entropy,
-        )
-
+    _check_arguments(volume_id, parent, chunk_size, segment_bytes)
+    writer = partial(SegmentWriter, store, key=key, volume_id=volume_id, entropy=entropy)
     # (1) Data objects.
-    data = writer(Kind.DATA, chunk_size=chunk_size, segment_bytes=segment_bytes)
+    data = writer(kind=Kind.DATA, chunk_size=chunk_size, segment_bytes=segment_bytes)
     files = tuple(_append(data, name, path, chunk_size, progress) for name, path in _walk(source))
     data.finish()
-    # (2) The index, which names them.
+    # (2) The index, which names them, in one object.
     index = Index(
         volume_id=volume_id,
         sequence=1 if parent is None else parent.sequence + 1,
@@ -90,7 +74,7 @@ def seal_volume(
         segments=tuple(data.refs),
         files=files,
     )
-    table = writer(Kind.INDEX, chunk_size=INDEX_CHUNK_BYTES, segment_bytes=MAX_OBJECT_BYTES)
+    table = writer(kind=Kind.INDEX, chunk_size=INDEX_CHUNK_BYTES, segment_bytes=MAX_OBJECT_BYTES)
     table.write(index.to_bytes())
     table.finish()
     # (3) The commit, which names the index; its digest is the tag.
@@ -101,11 +85,26 @@ def seal_volume(
         index=table.refs[0].digest,
         key_commitment=key_commitment(key, volume_id=volume_id),
     )
-    tag = commit.tag
-    store.put(tag.removeprefix("sha256:"), commit.to_bytes())
+    store.put(commit.tag.removeprefix("sha256:"), commit.to_bytes())
     # (4) Only when all of that is durable does the head name it.
-    store.write_head(head_to_bytes(tag))
+    store.write_head(head_to_bytes(commit.tag))
     return version_of(commit, index)
+
+
+def _check_arguments(
+    volume_id: VolumeId, parent: VolumeVersion | None, chunk_size: int, segment_bytes: int
+) -> None:
+    if parent is not None and parent.volume_id != volume_id:
+        message = f"parent is a version of {parent.volume_id}, not of {volume_id}"
+        raise RuntimeError(message)
+    if not is_chunk_size(chunk_size) or not _least(chunk_size) <= segment_bytes <= MAX_OBJECT_BYTES:
+        message = f"not sizes of this format: {chunk_size=}, {segment_bytes=}"
+        raise RuntimeError(message)
+
+
+def _least(chunk_size: int) -> int:
+    """The smallest object size to ask for: room for the least padding unit."""
+    return 2 * max(chunk_size, PAD_BYTES)
 
 
 def version_of(commit: Commit, index: Index) -> VolumeVersion:

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`accord asset`: what owners offer, and under which terms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from accord.board import AssetRecord, Terms
+from accord.cli._options import PATH, home_option, read_file, service_url, with_output
+from accord.cli._output import Output, table
+from accord.client import MemberHome, offer_asset, withdraw_asset
+from accord.encoding import Fields, JSONValue
+from accord.policy import parse_yaml
+from accord.release import Machine
+
+
+@click.group("asset")
+def group() -> None:
+    """Assets: offer them under your terms, withdraw them at any time."""
+
+
+@group.command()
+@click.argument("name")
+@click.option("--terms", type=PATH, required=True, help="YAML: for whom, for what, how often.")
+@click.option("--volume", help="Name of the sealed volume [default: the same as the asset].")
+@home_option
+@with_output
+def register(out: Output, name: str, terms: Path, volume: str | None, home: Path) -> None:
+    """Offer the latest sealed version of your asset NAME, and deposit its key.
+
+    The key is sealed to the trust service after it was attested, for this offer alone.
+
+    \b
+    Example: accord asset register records --terms terms.yaml --home hospital-a
+    """
+    agreed = Terms.from_fields(Fields(parse_yaml(read_file(terms), what=str(terms)), "terms"))
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        _, machine, _ = member.read(session)
+        offer, index = offer_asset(member, session, machine, name, agreed, volume=volume or name)
+    out.fact(f"{offer.name} is on offer, entry {index}")
+    out.result({"index": index, "offer": offer.to_json()}, f"tag  {offer.tag}")
+
+
+@group.command()
+@click.argument("name")
+@home_option
+@with_output
+def withdraw(out: Output, name: str, home: Path) -> None:
+    """Withdraw your asset NAME: from now on nothing of it is released.
+
+    \b
+    Example: accord asset withdraw records --home hospital-a
+    """
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        _, machine, _ = member.read(session)
+        index = withdraw_asset(member, session, machine, name)
+    out.fact(f"{member.name}/{name} is withdrawn, entry {index}")
+    out.result({"index": index, "asset": f"{member.name}/{name}"}, f"index  {index}")
+
+
+@group.command("list")
+@home_option
+@with_output
+def list_(out: Output, home: Path) -> None:
+    """List the board's assets with their terms and uses.
+
+    \b
+    Example: accord asset list --home clinic --json
+    """
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        _, machine, _ = member.read(session)
+    listed = [_describe(machine, item) for item in machine.board.assets.values()]
+    out.result(
+        {"assets": listed},
+        table(
+            ("asset", "state", "uses", "minimum", "tag"),
+            [
+                (
+                    item["asset"],
+                    "withdrawn" if item["withdrawn"] else "on offer",
+                    f"{item['uses']} of {item['terms']['max_uses']}",
+                    item["terms"]["min_assurance"],
+                    item["tag"],
+                )
+                for item in listed
+            ],
+        ),
+    )
+
+
+def _describe(machine: Machine, record: AssetRecord) -> dict[str, JSONValue]:
+    offer = record.offer
+    return {
+        "asset": offer.name,
+        "owner": offer.owner,
+        "tag": offer.tag,
+        "withdrawn": record.withdrawn,
+        "uses": machine.uses.get(record.offered_by, 0),
+        "terms": offer.terms.to_json(),
+    }

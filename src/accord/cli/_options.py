@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that mean the same on every command, and reading and writing the files they name."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from accord.cli._output import Output
+from accord.encoding import MAX_DOCUMENT_BYTES
+from accord.errors import FileAccessError, TooLargeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PATH = click.Path(path_type=Path)
+
+
+def with_output(command: Callable[Concatenate[Output, P], R]) -> Callable[P, R]:
+    """Adds ``--json`` and passes the command its `Output` first."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        as_json = bool(kwargs.pop("as_json"))
+        return command(Output(json=as_json), *args, **kwargs)
+
+    return wrapped
+
+
+def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--home",
+        type=PATH,
+        required=True,
+        envvar="ACCORD_HOME",
+        help="Folder of your identity (or ACCORD_HOME).",
+    )(command)
+
+
+def storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--storage",
+        type=PATH,
+        required=True,
+        envvar="ACCORD_STORAGE",
+        help="Folder that holds volumes; it need not be trusted (or ACCORD_STORAGE).",
+    )(command)
+
+
+def simulated_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--simulated",
+        type=PATH,
+        required=True,
+        metavar="PLATFORM",
+        help="Folder of a simulated platform (`accord sim platform`). NOT HARDWARE.",
+    )(command)
+
+
+def read_file(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """Raises ``FileAccessError`` or ``TooLargeError``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as exc:
+        raise FileAccessError(action="read", path=path, detail=exc.strerror) from exc
+    if len(data) > limit:
+        raise TooLargeError(what=str(path), limit=limit)
+    return data
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a failure of the file system into a ``FileAccessError`` that names ``path``."""
+    try:
+        yield
+    except OSError as exc:
+        raise FileAccessError(action="write", path=path, detail=exc.strerror or str(exc)) from exc
+
+
+def service_url() -> str | None:
+    """The trust service to use instead of the one that a home remembers."""
+    return os.environ.get("ACCORD_SERVICE")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Four attacks, tried for real: each must be refused, or the demo fails."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accord.demo._layout import MEMBERS, Layout
+from accord.errors import StepFailedError
+
+if TYPE_CHECKING:
+    from accord.demo._hospitals import Demo
+
+MIN_VALUE = 6
+"""Shortest value searched for, in characters: shorter ones occur in any ciphertext by chance."""
+
+
+def try_all(demo: Demo) -> list[dict[str, str]]:
+    """Tries the four attacks and undoes each. Raises ``StepFailedError`` if one succeeds."""
+    return [
+        _changed_code(demo),
+        _withdrawn_consent(demo),
+        _older_version(demo),
+        _operator_reads(demo),
+    ]
+
+
+def _refused(name: str, document: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": name,
+        "outcome": "refused",
+        "code": document["code"],
+        "reason": document["message"],
+    }
+
+
+def _changed_code(demo: Demo) -> dict[str, str]:
+    demo.heading("attack: the lab changes its program after the vote")
+    lab, accord = demo.layout.home("lab"), demo.commands.accord
+    changed = lab / "program-changed"
+    changed.mkdir(exist_ok=True)
+    text = (lab / "program" / "train.py").read_text()
+    (changed / "train.py").write_text(text + "\n# and here the patients leave with the model\n")
+    seal = ("volume", "seal", "lab/program-changed", "--name", "train-changed", "--home", "lab")
+    accord(*seal, "--storage", "operator/storage", "--if-changed")
+    accord(*demo.register_command("lab", "train", "--volume", "train-changed"))
+    refused = _refused("changed-training-code", demo.launch(expect=4).document)
+    accord(*demo.register_command("lab", "train"))
+    return refused
+
+
+def _withdrawn_consent(demo: Demo) -> dict[str, str]:
+    demo.heading("attack: the job is started although hospital B withdrew its consent")
+    demo.commands.accord("asset", "withdraw", "records", "--home", "hospital-b")
+    refused = _refused("withdrawn-consent", demo.launch(expect=4).document)
+    demo.commands.accord(*demo.register_command("hospital-b", "records"))
+    return refused
+
+
+def _older_version(demo: Demo) -> dict[str, str]:
+    demo.heading("attack: the operator puts an older version of hospital A's volume in its place")
+    head, kept = _head(demo.layout), demo.layout.old_head
+    demo.show(f"$ cp {_short(demo, kept)} {_short(demo, head)}")
+    shutil.copyfile(head, _current(demo.layout))
+    shutil.copyfile(kept, head)
+    refused = _refused("older-volume", demo.launch(expect=7).document)
+    undo_rollback(demo.layout)
+    return refused
+
+
+def _short(demo: Demo, path: Path) -> str:
+    return str(path.relative_to(demo.layout.root))
+
+
+def _head(layout: Layout) -> Path:
+    ring = layout.home("hospital-a") / "volumes" / "records.secret.json"
+    return layout.storage / str(json.loads(ring.read_text())["volume_id"]) / "head"
+
+
+def _current(layout: Layout) -> Path:
+    return layout.old_head.with_name("current-head")
+
+
+def keep_old_version(layout: Layout) -> None:
+    """The operator keeps what it will try to pass off as current."""
+    layout.old_head.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_head(layout), layout.old_head)
+
+
+def undo_rollback(layout: Layout) -> None:
+    """Puts the current head back, also after a run that was killed during the attack."""
+    if _current(layout).exists():
+        shutil.copyfile(_current(layout), _head(layout))
+        _current(layout).unlink()
+
+
+def _operator_reads(demo: Demo) -> dict[str, str]:
+    demo.heading("attack: the operator reads everything on its disk")
+    secrets = dict.fromkeys(_secrets(demo))
+    files = [path for path in demo.layout.operator.rglob("*") if path.is_file()]
+    size = 0
+    for path in files:
+        data = path.read_bytes()
+        size += len(data)
+        for secret in secrets:
+            if secret in data:
+                raise StepFailedError(
+                    command=f"search {path.name}", exit_code="plaintext found", expected="none"
+                )
+    reason = (
+        f"none of {len(secrets)} values of records, keys, program and model occurs"
+        f" in {len(files)} files, {size} bytes"
+    )
+    demo.show(f"    {reason}")
+    return {
+        "name": "operator-reads-disk",
+        "outcome": "refused",
+        "code": "ciphertext-only",
+        "reason": reason,
+    }
+
+
+def _secrets(demo: Demo) -> Iterator[bytes]:
+    """Every line and long value of every record, every key, the program, the model."""
+    data, layout = demo.data, demo.layout
+    for row in (*data.hospital_a, *data.hospital_b, *data.clinic):
+        yield row.encode()
+        yield from (value.encode() for value in row.split(",") if len(value) >= MIN_VALUE)
+    for line in (layout.home("lab") / "program" / "train.py").read_text().splitlines():
+        if len(line.strip()) > 2 * MIN_VALUE:
+            yield line.strip().encode()
+    for name in MEMBERS:
+        for path in layout.home(name).rglob("*.secret.json"):
+            yield from _keys(json.loads(path.read_text()))
+    for path in layout.home("clinic").glob("model-*/model.npz"):
+        yield from _weights(path)
+
+
+def _keys(document: dict[str, str]) -> Iterator[bytes]:
+    for name in ("sign", "seal", "key"):
+        if name in document:
+            raw = base64.b64decode(document[name])
+            yield from (raw, document[name].encode(), raw.hex().encode())
+
+
+def _weights(path: Path) -> Iterator[bytes]:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as arrays:
+        for name in arrays.files:
+            array = np.atleast_1d(arrays[name])
+            if array.dtype.kind == "f":
+                yield array.tobytes()
+                yield from (value.tobytes() for value in array.ravel() if value not in (0.0, 1.0))

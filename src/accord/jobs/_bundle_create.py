@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making a bundle: a member collects, from the trust service, all that proves one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from accord.client import MemberHome, TrustSession
+from accord.errors import UnknownRunError
+from accord.jobs._bundle_files import CHECKPOINT, BundleFiles, entry_name, object_name
+
+
+def create_bundle(
+    home: MemberHome,
+    session: TrustSession,
+    *,
+    run: str,
+    path: Path,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> BundleFiles:
+    """Writes the bundle of ``run`` to ``path``; it holds no secret and no ciphertext.
+
+    The log is replayed on the way, its evidence is not: `verify_bundle` does that.
+    Raises ``UnknownRunError``, ``BundleExistsError``, and what reading the log raises.
+    """
+    ledger, machine, note = home.read(session)
+    if run not in machine.runs:
+        raise UnknownRunError(run=run)
+    files = {entry_name(i): data for i, data in enumerate(ledger.entries())}
+    digests = {start.evidence for start, _ in machine.started}
+    digests |= {record.release.evidence for record in machine.runs.values()}
+    for done, digest in enumerate(sorted(digests), start=1):
+        files[object_name(digest)] = session.read_object(digest, home.identity.signer)
+        progress(done)
+    files[CHECKPOINT] = note
+    bundle = BundleFiles(session.board, run, files)
+    bundle.write(path)
+    return bundle

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both stores do what the suite says, and the durable one survives being killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from accord.encoding import sha256
+from accord.service._memory_store import MemoryStore
+from accord.service._sqlite_store import SQLiteStore
+from accord.service._store import Store
+from accord.testing.store_suite import BOARD, StoreSuite
+
+KEY = bytes(range(32))
+
+
+class TestMemoryStore(StoreSuite):
+    """The store in memory."""
+
+    def make(self) -> Store:
+        return MemoryStore()
+
+
+class TestSQLiteStore(StoreSuite):
+    """The store in a file."""
+
+    @pytest.fixture(autouse=True)
+    def _path(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "store.db"
+
+    def make(self) -> Store:
+        return SQLiteStore(self.path, KEY)
+
+    def reopen(self, store: Store) -> Store:
+        store.close()
+        return SQLiteStore(self.path, KEY)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from accord.encoding import sha256
+from accord.service._sqlite_store import SQLiteStore
+
+store = SQLiteStore(Path(sys.argv[1]), bytes(range(32)))
+board = sys.argv[2]
+index = len(list(store.entries(board)))
+while True:
+    body = b"body %d" % index
+    store.append(
+        board,
+        index,
+        b"entry %d" % index,
+        objects={sha256(body): body},
+        secrets={"counter": b"%d" % index},
+    )
+    print(index, flush=True)
+    index += 1
+"""
+
+
+def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
+    """After kill -9 at any moment the log is gapless and holds all that was acknowledged."""
+    path, generator = tmp_path / "store.db", random.Random(1)  # noqa: S311 - when to kill, not a key
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    acknowledged, entries = -1, list[bytes]()
+    for _ in range(15):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), BOARD],
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        assert writer.stdout is not None
+        acknowledged = int(writer.stdout.readline())
+        time.sleep(generator.uniform(0, 0.05))
+        writer.send_signal(signal.SIGKILL)
+        output, _ = writer.communicate()
+        lines = output.split(b"\n")[:-1]  # a line without its end was not acknowledged
+        acknowledged = int(lines[-1]) if lines else acknowledged
+
+        store = SQLiteStore(path, KEY)
+        entries = list(store.entries(BOARD))
+        store.close()
+        assert len(entries) > acknowledged
+        assert entries == [b"entry %d" % index for index in range(len(entries))]
+    store = SQLiteStore(path, KEY)
+    last = len(entries) - 1
+    body = b"body %d" % last
+    assert store.secret(BOARD, "counter") == b"%d" % last
+    assert store.object(BOARD, sha256(body)) == body
+    store.close()
