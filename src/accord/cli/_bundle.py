@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from accord.bundle import verify_bundle
 from accord.cli._options import PATH, home_option, service_url, with_output, writing
 from accord.cli._output import Output
 from accord.encoding import parse_digest
-from accord.jobs import verify_bundle
 
 
 @click.group("bundle")

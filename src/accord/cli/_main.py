@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -89,6 +88,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence against a traceback
         output.note(f"error: internal failure ({type(error).__name__}); this is a bug")
         if "ACCORD_DEBUG" in os.environ:
+            import traceback
+
             traceback.print_exc()
         else:
             output.note("hint: set ACCORD_DEBUG=1 to see where, and report it")

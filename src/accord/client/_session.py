@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
+from http.client import HTTPException, HTTPSConnection
 from types import TracebackType
 from typing import Self
-
-import httpx
+from urllib.parse import urlsplit
 
 from accord.board import Genesis, verify_genesis
 from accord.channel import PinnedContext, SignedRequest, from_problem
@@ -52,14 +54,29 @@ CHANNEL_LEVEL = "L1"
 """TLS key pinned to the evidence (design section 9); secrets are sealed above it as well."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of the service, read whole."""
+
+    status: int
+    content: bytes
+    timing: str
+
+
 class Connection:
-    """HTTP over pinned TLS, before anything about the peer is believed."""
+    """HTTP over pinned TLS, before anything about the peer is believed.
+
+    The standard library's client: it is part of the code that runs inside the TEE.
+    """
 
     def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/"):
+            raise UnreachableError(url=url, detail="expected https://HOST:PORT")
         self.url = url.rstrip("/")
         self.context = PinnedContext.create()
-        self._http = httpx.Client(
-            base_url=self.url, verify=self.context, timeout=TIMEOUT_S, trust_env=False
+        self._http = HTTPSConnection(
+            parts.hostname, parts.port, timeout=TIMEOUT_S, context=self.context
         )
 
     def close(self) -> None:
@@ -71,23 +88,32 @@ class Connection:
         path: str,
         document: JSONValue | None = None,
         headers: dict[str, str] | None = None,
-    ) -> httpx.Response:
+    ) -> Reply:
         """One exchange. Raises ``UnreachableError`` or the error that the peer reports."""
-        content = None if document is None else canonical_json(document)
+        body = None if document is None else canonical_json(document)
+        reply = self._exchange(method, path, body, headers or {})
+        if reply.status < HTTPStatus.BAD_REQUEST:
+            return reply
+        raise from_problem(_json(reply.content))
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> Reply:
+        kept = self._http.sock is not None
         try:
-            with self._http.stream(method, path, content=content, headers=headers) as reply:
-                parts, size = [], 0
-                for part in reply.iter_bytes():
-                    size += len(part)
-                    if size > MAX_REPLY_BYTES:
-                        raise TooLargeError(what=f"reply from {self.url}", limit=MAX_REPLY_BYTES)
-                    parts.append(part)
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            self._http.request(method, path, body, headers)
+            answer = self._http.getresponse()
+            content = answer.read(MAX_REPLY_BYTES + 1)
+        except (OSError, HTTPException) as exc:
+            self._http.close()
+            # The peer may drop a connection that was idle; then, and only then, ask again.
+            if kept and isinstance(exc, ConnectionError):
+                return self._exchange(method, path, body, headers)
             raise UnreachableError(url=self.url, detail=str(exc) or type(exc).__name__) from exc
-        whole = httpx.Response(reply.status_code, headers=reply.headers, content=b"".join(parts))
-        if whole.is_success:
-            return whole
-        raise from_problem(_json(whole.content))
+        if len(content) > MAX_REPLY_BYTES:
+            self._http.close()
+            raise TooLargeError(what=f"reply from {self.url}", limit=MAX_REPLY_BYTES)
+        return Reply(answer.status, content, answer.getheader("Server-Timing", ""))
 
     def fields(self, method: str, path: str, document: JSONValue | None = None) -> Fields:
         return Fields(_json(self.send(method, path, document).content), f"reply to {path}")
@@ -204,7 +230,7 @@ class TrustSession:
         fields = Fields(_json(reply.content), "reply to release")
         sealed = fields.data("sealed", limit=MAX_REPLY_BYTES)
         fields.end()
-        return sealed, reply.headers.get("Server-Timing", "")
+        return sealed, reply.timing
 
     def read_log(self, signer: Signer) -> tuple[Ledger, Machine, bytes]:
         """The whole log, replayed here: nothing of the service's own view is believed.

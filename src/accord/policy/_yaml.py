@@ -4,30 +4,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, Event, NodeEvent
+from typing import TYPE_CHECKING
 
 from accord.encoding import MAX_DOCUMENT_BYTES, JSONValue
 from accord.errors import PolicySyntaxError, TooLargeError
 from accord.policy._document import Policy
 
+if TYPE_CHECKING:  # Loaded when YAML is read: most commands read none.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import Event
+
 MAX_DEPTH = 32
 """Deepest nesting of a document, three times what a policy needs."""
 
 
-class _Constructor(SafeConstructor):
-    """Times stay text, as in JSON: they are read by the strict reader, like everything else."""
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-
-
 def _yaml() -> YAML:
+    """A YAML 1.2 reader for which times stay text, as in JSON: the strict reader reads them."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import SafeConstructor
+
+    class Constructor(SafeConstructor):
+        pass
+
+    text = SafeConstructor.construct_yaml_str
+    Constructor.add_constructor("tag:yaml.org,2002:timestamp", text)
     yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = _Constructor
+    yaml.Constructor = Constructor
     return yaml
 
 
@@ -37,6 +39,8 @@ def parse_yaml(data: bytes, *, what: str = "policy") -> JSONValue:
     Duplicate keys, anchors, aliases, tags and a second document are refused: each lets two
     readers see two documents. Raises ``TooLargeError`` or ``PolicySyntaxError``.
     """
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
     if len(data) > MAX_DOCUMENT_BYTES:
         raise TooLargeError(what=what, limit=MAX_DOCUMENT_BYTES)
     try:
@@ -55,6 +59,8 @@ def parse_yaml(data: bytes, *, what: str = "policy") -> JSONValue:
 
 
 def _refuse_indirection(events: Iterator[Event]) -> None:
+    from ruamel.yaml.events import AliasEvent, NodeEvent
+
     depth = 0
     for event in events:
         line = event.start_mark.line + 1 if event.start_mark else 0

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from accord.bundle import CHECKPOINT, BundleFiles, entry_name, object_name
 from accord.client import MemberHome, TrustSession
 from accord.errors import UnknownRunError
-from accord.jobs._bundle_files import CHECKPOINT, BundleFiles, entry_name, object_name
 
 
 def create_bundle(

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from accord.board import Freshness, Genesis
+from accord.bundle._files import CHECKPOINT, BundleFiles, entry_name, object_name
 from accord.encoding import Digest, JSONValue, format_time
 from accord.errors import AccordError, BundleContentError, BundleFileError, BundleGenesisError
 from accord.evidence import Binding, Claims, Evidence, appraise, verify
-from accord.jobs._bundle_files import CHECKPOINT, BundleFiles, entry_name, object_name
 from accord.ledger import Ledger, verify_checkpoint
 from accord.policy import AttestationVariant
 from accord.release import LOG_NAME, Machine, RunRecord, RunStatement, log_origin
