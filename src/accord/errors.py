@@ -54,12 +54,21 @@ class AccordError(Exception):
 
     def __init__(self, **details: object) -> None:
         self.details = details
-        super().__init__((type(self).__doc__ or "").format(**details))
+        shown = {name: _one_line(value) for name, value in details.items()}
+        super().__init__((type(self).__doc__ or "").format(**shown))
 
     @classmethod
     def fields(cls) -> tuple[str, ...]:
         """The names of the details that the message needs, in order."""
         return tuple(name for _, name, _, _ in string.Formatter().parse(cls.__doc__ or "") if name)
+
+
+def _one_line(value: object) -> str:
+    """``value`` as text that cannot draw a line, or move a cursor, where it is shown."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def catalogue() -> dict[str, type[AccordError]]:

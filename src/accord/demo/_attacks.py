@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accord.demo._layout import MEMBERS, Layout
+from accord.demo._layout import MEMBERS, Layout, register_command, seal_command
 from accord.errors import StepFailedError
 
 if TYPE_CHECKING:
@@ -46,19 +46,18 @@ def _changed_code(demo: Demo) -> dict[str, str]:
     changed.mkdir(exist_ok=True)
     text = (lab / "program" / "train.py").read_text()
     (changed / "train.py").write_text(text + "\n# and here the patients leave with the model\n")
-    seal = ("volume", "seal", "lab/program-changed", "--name", "train-changed", "--home", "lab")
-    accord(*seal, "--storage", "operator/storage", "--if-changed")
-    accord(*demo.register_command("lab", "train", "--volume", "train-changed"))
-    refused = _refused("changed-training-code", demo.launch(expect=4).document)
-    accord(*demo.register_command("lab", "train"))
+    accord(seal_command("lab", "train-changed", "program-changed"))
+    accord(f"{register_command('lab', 'train')} --volume train-changed")
+    refused = _refused("changed-training-code", demo.launch(expect=4))
+    accord(register_command("lab", "train"))
     return refused
 
 
 def _withdrawn_consent(demo: Demo) -> dict[str, str]:
     demo.heading("attack: the job is started although hospital B withdrew its consent")
-    demo.commands.accord("asset", "withdraw", "records", "--home", "hospital-b")
-    refused = _refused("withdrawn-consent", demo.launch(expect=4).document)
-    demo.commands.accord(*demo.register_command("hospital-b", "records"))
+    demo.commands.accord("asset withdraw records --home hospital-b")
+    refused = _refused("withdrawn-consent", demo.launch(expect=4))
+    demo.commands.accord(register_command("hospital-b", "records"))
     return refused
 
 
@@ -68,7 +67,7 @@ def _older_version(demo: Demo) -> dict[str, str]:
     demo.show(f"$ cp {_short(demo, kept)} {_short(demo, head)}")
     shutil.copyfile(head, _current(demo.layout))
     shutil.copyfile(kept, head)
-    refused = _refused("older-volume", demo.launch(expect=7).document)
+    refused = _refused("older-volume", demo.launch(expect=7))
     undo_rollback(demo.layout)
     return refused
 

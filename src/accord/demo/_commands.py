@@ -8,23 +8,14 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accord.errors import StepFailedError
 
 TIMEOUT_S = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How a command ended: its exit code and the JSON that it printed."""
-
-    exit_code: int
-    document: Any
 
 
 class Commands:
@@ -36,39 +27,31 @@ class Commands:
         self.environment = {**os.environ, **dict.fromkeys(thread, "1")}
 
     def accord(
-        self, *arguments: str, expect: int = 0, environment: dict[str, str] | None = None
-    ) -> Finished:
-        """One command, which must end with the exit code ``expect``.
+        self, command: str, *, expect: int = 0, environment: dict[str, str] | None = None
+    ) -> Any:
+        """Runs ``accord COMMAND`` and returns the JSON that it prints.
 
-        Raises ``StepFailedError`` with the command and what it ended with.
+        Raises ``StepFailedError`` unless it ends with the exit code ``expect``.
         """
-        self._show("$ accord " + shlex.join(arguments))
-        words = [sys.executable, "-m", "accord", *arguments, "--json"]
-        finished = self._run(words, environment or {})
-        if finished.exit_code != expect:
-            raise StepFailedError(
-                command="accord " + shlex.join(arguments),
-                exit_code=f"{finished.exit_code} ({_reason(finished.document)})",
-                expected=expect,
-            )
-        return finished
+        words = [sys.executable, "-m", "accord", *shlex.split(command), "--json"]
+        return self._run(f"accord {command}", words, expect, environment or {})
 
-    def together(self, commands: Iterable[Sequence[str]]) -> list[Finished]:
+    def together(self, commands: Iterable[str]) -> list[Any]:
         """Commands of different people that do not depend on one another, side by side."""
         with ThreadPoolExecutor(max_workers=2) as pool:
-            return list(pool.map(lambda command: self.accord(*command), commands))
+            return list(pool.map(self.accord, commands))
 
-    def python(self, *arguments: str) -> Any:
-        """A program of a stakeholder's own, outside of accord; the JSON that it prints, if any."""
-        self._show("$ python " + shlex.join(arguments))
-        finished = self._run([sys.executable, *arguments], {})
-        if finished.exit_code != 0:
-            raise StepFailedError(
-                command="python " + shlex.join(arguments), exit_code=finished.exit_code, expected=0
-            )
-        return finished.document
+    def python(self, programs: Iterable[str]) -> list[Any]:
+        """Stakeholders' own programs, outside of accord; the JSON that each prints, if any."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            return list(pool.map(self._python, programs))
 
-    def _run(self, words: list[str], environment: dict[str, str]) -> Finished:
+    def _python(self, program: str) -> Any:
+        words = [sys.executable, *shlex.split(program)]
+        return self._run(f"python {program}", words, 0, {})
+
+    def _run(self, command: str, words: list[str], expect: int, environment: dict[str, str]) -> Any:
+        self._show(f"$ {command}")
         done = subprocess.run(
             words,
             cwd=self._folder,
@@ -82,8 +65,7 @@ class Commands:
             document = json.loads(done.stdout)
         except ValueError:
             document = {"message": done.stderr.decode(errors="replace").strip()[-500:]}
-        return Finished(done.returncode, document)
-
-
-def _reason(document: Any) -> str:
-    return str(document.get("message", "")) if isinstance(document, dict) else ""
+        if done.returncode != expect:
+            found = f"{done.returncode} ({document.get('message', 'no error')})"
+            raise StepFailedError(command=command, exit_code=found, expected=expect)
+        return document

@@ -20,28 +20,27 @@ from pathlib import Path
 from typing import Any
 
 from accord.demo import _attacks
-from accord.demo._commands import Commands, Finished
+from accord.demo._commands import Commands
 from accord.demo._data import HospitalSplit, split, write_records
 from accord.demo._layout import (
+    ASSETS,
+    COMPUTE_HOST,
     CONSTITUTION,
     MEMBERS,
     POLICY,
     READ_ME,
+    SPLIT,
+    TRUST_HOST,
+    VENDOR,
     Layout,
     policy_text,
+    register_command,
+    seal_command,
     terms_text,
 )
 from accord.errors import StepFailedError
 
 START_TIMEOUT_S = 30
-
-TRUST_HOST = "simulated-hardware/trust-host"
-COMPUTE_HOST = "simulated-hardware/compute-host"
-
-SPLIT = (
-    "constructed: real patients, dealt so that hospital A has nearly only benign and hospital B"
-    " nearly only malignant cases (seed 0); with an even split the gain is small"
-)
 
 
 @dataclass
@@ -67,8 +66,9 @@ class Demo:
             self._found_board()
             self._seal_assets()
             refused = self._vote_on_policy()
-            attestation = self.commands.accord("service", "attest", "--home", "clinic").document
-            run = self._train()
+            self.heading("4, 5. service and shield attest one another; keys are released; training")
+            seen = self.commands.accord("service attest --home clinic")
+            run = self.launch()
             models = self._evaluate(run["run"])
             bundle = self._prove(run["run"])
             attacks = _attacks.try_all(self)
@@ -84,8 +84,9 @@ class Demo:
             "stakeholders": self._stakeholders(),
             "measurements": {
                 "trust_service": run["service_measurements"]["mrtd"],
+                "trust_service_assurance": seen["assurance"],
                 "shield": run["shield_measurements"]["mrtd"],
-                "trust_service_seen_by_clinic": attestation["assurance"],
+                "shield_assurance": run["assurance"],
             },
             "bundle": {"path": str(self.layout.bundle), "not_proven": bundle["not_proven"]},
             "release_timing": run["release_timing"],
@@ -103,10 +104,8 @@ class Demo:
         _attacks.undo_rollback(layout)
         for path in (layout.storage, layout.trust_service, layout.compute_host, layout.public):
             path.mkdir(parents=True, exist_ok=True)
-        for name, rows in (
-            ("hospital-a", self.data.hospital_a),
-            ("hospital-b", self.data.hospital_b),
-        ):
+        records = {"hospital-a": self.data.hospital_a, "hospital-b": self.data.hospital_b}
+        for name, rows in records.items():
             folder = layout.home(name) / "records"
             folder.mkdir(parents=True, exist_ok=True)
             write_records(folder / "records.csv", rows)
@@ -117,30 +116,24 @@ class Demo:
         shutil.copyfile(layout.programs / "train.py", program / "train.py")
         shutil.copyfile(layout.programs / "evaluate.py", layout.home("clinic") / "evaluate.py")
         (layout.root / "README.txt").write_text(READ_ME)
-        self.commands.accord("sim", "vendor", "simulated-hardware/vendor")
+        self.commands.accord(f"sim vendor {VENDOR}")
         self.commands.together(
-            (
-                "sim",
-                "platform",
-                f"simulated-hardware/{host}",
-                "--vendor",
-                "simulated-hardware/vendor",
-            )
-            for host in ("trust-host", "compute-host")
+            f"sim platform {platform} --vendor {VENDOR}" for platform in (TRUST_HOST, COMPUTE_HOST)
         )
 
     @contextmanager
     def _trust_service(self) -> Iterator[None]:
-        """The operator's trust service, a process of its own, killed at the end of the demo."""
+        """The operator's trust service, a process of its own, ended with the demo."""
         url_file = self.layout.trust_service / "url"
         url_file.unlink(missing_ok=True)
-        arguments = ["service", "run", "--simulated", TRUST_HOST]
-        arguments += ["--state", "operator/trust-service", "--listen", "127.0.0.1:0"]
-        arguments += ["--url-file", "operator/trust-service/url"]
-        self.show("$ accord " + " ".join(arguments) + " &")
-        with (self.layout.trust_service / "log").open("ab") as log:
+        command = (
+            f"service run --simulated {TRUST_HOST} --state operator/trust-service"
+            " --listen 127.0.0.1:0 --url-file operator/trust-service/url"
+        )
+        self.show(f"$ accord {command} &")
+        with (self.layout.trust_service / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "accord", *arguments],
+                [sys.executable, "-m", "accord", *command.split()],
                 cwd=self.layout.root,
                 env=self.commands.environment,
                 stdin=subprocess.DEVNULL,
@@ -164,48 +157,34 @@ class Demo:
             if url_file.exists():
                 return url_file.read_text()
             time.sleep(0.02)
+        said = (self.layout.trust_service / "log").read_text(errors="replace")
+        reason = next((line for line in said.splitlines() if "error:" in line), "no error")
         raise StepFailedError(
-            command="accord service run", exit_code=process.poll(), expected="a URL"
+            command="accord service run",
+            exit_code=f"{process.poll()} ({reason})",
+            expected="a URL",
         )
 
     def _found_board(self) -> None:
         self.heading("1. identities, and a board that four stakeholders found")
         accord, together = self.commands.accord, self.commands.together
-        together(("member", "new", name, "--home", name) for name in MEMBERS)
+        together(f"member new {name} --home {name}" for name in MEMBERS)
         if not (self.layout.public / "genesis.json").exists():
-            reference = accord(
-                "attest",
-                "reference",
-                "--role",
-                "service",
-                "--simulated",
-                TRUST_HOST,
-            ).document
+            reference = accord(f"attest reference --role service --simulated {TRUST_HOST}")
             (self.layout.public / "service.json").write_text(json.dumps(reference))
             (self.layout.public / "constitution.yaml").write_text(CONSTITUTION)
-            members = [f"--member={name}/identity.json={role}" for name, role in MEMBERS.items()]
+            members = [f"--member {name}/identity.json={role}" for name, role in MEMBERS.items()]
             accord(
-                "board", "new", "screening", *members,
-                "--constitution", "board/constitution.yaml",
-                "--trust", "board/service.json", "--out", "board/genesis.json",
-            )  # fmt: skip
-        signatures = [f"board/{name}.signature.json" for name in MEMBERS]
-        together(
-            (
-                "board",
-                "sign",
-                "board/genesis.json",
-                "--home",
-                name,
-                "--service",
-                self.url,
-                "--out",
-                signature,
+                f"board new screening {' '.join(members)} --constitution board/constitution.yaml"
+                " --trust board/service.json --out board/genesis.json"
             )
-            for name, signature in zip(MEMBERS, signatures, strict=True)
+        together(
+            f"board sign board/genesis.json --home {name} --service {self.url}"
+            f" --out board/{name}.signature.json"
+            for name in MEMBERS
         )
-        founded = accord("board", "found", *signatures, "--service", self.url)
-        self.board = founded.document["digest"]
+        signatures = " ".join(f"board/{name}.signature.json" for name in MEMBERS)
+        self.board = accord(f"board found {signatures} --service {self.url}")["digest"]
 
     def _seal_assets(self) -> None:
         self.heading("2. each owner seals its asset; the operator stores ciphertext")
@@ -215,131 +194,89 @@ class Demo:
             first = self.layout.home("hospital-a") / "first-export"
             first.mkdir(exist_ok=True)
             write_records(first / "records.csv", self.data.hospital_a[:-6])
-            self._seal("hospital-a", "records", "hospital-a/first-export")
+            self.commands.accord(seal_command("hospital-a", "records", "first-export"))
             _attacks.keep_old_version(self.layout)
-        sources = (
-            ("hospital-a", "records", "hospital-a/records"),
-            ("hospital-b", "records", "hospital-b/records"),
-            ("lab", "train", "lab/program"),
-        )
-        self.commands.together(self._seal_command(*source) for source in sources)
-        for name in ("hospital-a", "hospital-b", "lab"):
-            (self.layout.home(name) / "terms.yaml").write_text(terms_text())
-        self.commands.together(self.register_command(owner, name) for owner, name, _ in sources)
-
-    def _seal_command(self, owner: str, name: str, source: str) -> tuple[str, ...]:
-        where = ("--home", owner, "--storage", "operator/storage")
-        return ("volume", "seal", source, "--name", name, *where, "--if-changed")
-
-    def _seal(self, owner: str, name: str, source: str) -> Finished:
-        return self.commands.accord(*self._seal_command(owner, name, source))
-
-    def register_command(self, owner: str, name: str, *more: str) -> tuple[str, ...]:
-        terms = ("--terms", f"{owner}/terms.yaml", "--home", owner)
-        return ("asset", "register", name, *terms, *more)
+        together = self.commands.together
+        together(seal_command(owner, name, folder) for owner, (name, folder) in ASSETS.items())
+        for owner in ASSETS:
+            (self.layout.home(owner) / "terms.yaml").write_text(terms_text())
+        together(register_command(owner, name) for owner, (name, _) in ASSETS.items())
 
     def _vote_on_policy(self) -> dict[str, Any] | None:
+        """The policy enacted; returns how the job was refused while one vote was missing."""
         self.heading("3. a policy is proposed, reviewed and voted on")
         accord = self.commands.accord
-        assets = accord("asset", "list", "--home", "lab").document["assets"]
-        tags = {item["asset"]: item["tag"] for item in assets}
-        shield = accord(
-            "attest",
-            "reference",
-            "--role",
-            "shield",
-            "--simulated",
-            COMPUTE_HOST,
-        ).document
-        current = accord("proposal", "list", "--home", "lab").document["proposals"]
-        enacted = [item["digest"] for item in current if item["status"] == "enacted"]
-        for predecessor in (*enacted[:-1], None):
-            text = policy_text(tags, shield["attestation"], predecessor)
-            (self.layout.home("lab") / "policy.yaml").write_text(text)
-            if accord("policy", "check", "lab/policy.yaml").document["digest"] in enacted[-1:]:
-                self.show("this policy is in force already: the votes of the last run stand")
-                return None
-        text = policy_text(tags, shield["attestation"], enacted[-1] if enacted else None)
-        (self.layout.home("lab") / "policy.yaml").write_text(text)
-        proposal = accord(
-            "proposal",
-            "create",
-            "lab/policy.yaml",
-            "--title",
-            "One model of two hospitals",
-            "--home",
-            "lab",
-        ).document
-        for change in accord(
-            "proposal", "show", proposal["proposal"], "--home", "hospital-b"
-        ).document["changes"]:
+        assets, shield, listed = self.commands.together(
+            (
+                "asset list --home lab",
+                f"attest reference --role shield --simulated {COMPUTE_HOST}",
+                "proposal list --home lab",
+            )
+        )
+        tags = {item["asset"]: item["tag"] for item in assets["assets"]}
+        enacted = [item for item in listed["proposals"] if item["status"] == "enacted"]
+        attestation = shield["attestation"]
+        if enacted and self._in_force(enacted[-1]["digest"], tags, attestation):
+            self.show("this policy is in force already: the votes of the last run stand")
+            return None
+        self._write_policy(tags, attestation, enacted[-1]["digest"] if enacted else None)
+        title = "'One model of two hospitals'"
+        proposal = accord(f"proposal create lab/policy.yaml --title {title} --home lab")
+        review = accord(f"proposal show {proposal['proposal']} --home hospital-b")
+        for change in review["changes"]:
             self.show(f"    {change['sign']} {change['sentence']}")
-        for name in ("hospital-a", "lab", "clinic"):
-            self._approve(name, proposal)
+        self._approve(proposal, "hospital-a", "lab", "clinic")
         refused = None
         if not enacted:
-            refused = self.launch(expect=6).document
+            refused = self.launch(expect=6)
             self.show(f"    refused: {refused['message']}")
-        self._approve("hospital-b", proposal)
+        self._approve(proposal, "hospital-b")
         return refused
 
-    def _approve(self, name: str, proposal: dict[str, Any]) -> None:
-        self.commands.accord(
-            "proposal",
-            "vote",
-            proposal["proposal"],
-            "--approve",
-            "--digest",
-            proposal["digest"],
-            "--home",
-            name,
-        )
+    def _write_policy(self, tags: dict[str, str], attestation: Any, before: str | None) -> None:
+        text = policy_text(tags, attestation, before)
+        (self.layout.home("lab") / "policy.yaml").write_text(text)
 
-    def launch(self, *, expect: int = 0) -> Finished:
+    def _in_force(self, digest: str, tags: dict[str, str], attestation: Any) -> bool:
+        """Whether the policy that the lab would propose is the one with this digest."""
+        shown = self.commands.accord(f"policy show {POLICY} --home lab")
+        self._write_policy(tags, attestation, shown["policy"].get("predecessor"))
+        return bool(self.commands.accord("policy check lab/policy.yaml")["digest"] == digest)
+
+    def _approve(self, proposal: dict[str, Any], *names: str) -> None:
+        vote = f"proposal vote {proposal['proposal']} --approve --digest {proposal['digest']}"
+        self.commands.together(f"{vote} --home {name}" for name in names)
+
+    def launch(self, *, expect: int = 0) -> Any:
         """The operator starts a shield on the compute host."""
         return self.commands.accord(
-            "shield", "run", "--service-url", self.url, "--board", self.board,
-            "--policy", POLICY, "--service", "train", "--storage", "operator/storage",
-            "--simulated", COMPUTE_HOST,
+            f"shield run --service-url {self.url} --board {self.board} --policy {POLICY}"
+            f" --service train --storage operator/storage --simulated {COMPUTE_HOST}",
             expect=expect,
             environment={"TMPDIR": str(self.layout.compute_host)},
-        )  # fmt: skip
-
-    def _train(self) -> dict[str, Any]:
-        self.heading("4, 5. service and shield attest one another; keys are released; training")
-        document: dict[str, Any] = self.launch().document
-        return document
+        )
 
     def _evaluate(self, run: str) -> dict[str, Any]:
         self.heading("6. the model is for the clinic alone, which tries it on unseen patients")
-        model = self.layout.home("clinic") / f"model-{run}"
-        if not model.exists():
-            self.commands.accord(
-                "job", "fetch", run, "model", "--to", f"clinic/{model.name}",
-                "--home", "clinic", "--storage", "operator/storage",
-            )  # fmt: skip
+        model = f"clinic/model-{run}"
+        self.commands.accord(
+            f"job fetch {run} model --to {model} --home clinic --storage operator/storage"
+        )
         self.show("   for comparison, outside of accord: what each hospital reaches alone")
-        for name in ("hospital-a", "hospital-b"):
-            self.commands.python(
-                "lab/program/train.py", "--out", f"{name}/alone.npz", f"{name}/records/records.csv"
-            )
-        files = {
-            "joint": f"clinic/{model.name}/model.npz",
-            "hospital_a": "hospital-a/alone.npz",
-            "hospital_b": "hospital-b/alone.npz",
-        }
-        return {
-            who: self.commands.python("clinic/evaluate.py", "--model", file, "clinic/unseen.csv")
-            for who, file in files.items()
-        }
+        self.commands.python(
+            f"lab/program/train.py --out {name}/alone.npz {name}/records/records.csv"
+            for name in ("hospital-a", "hospital-b")
+        )
+        files = (f"{model}/model.npz", "hospital-a/alone.npz", "hospital-b/alone.npz")
+        joint, a, b = self.commands.python(
+            f"clinic/evaluate.py --model {path} clinic/unseen.csv" for path in files
+        )
+        return {"joint": joint, "hospital_a": a, "hospital_b": b}
 
-    def _prove(self, run: str) -> dict[str, Any]:
+    def _prove(self, run: str) -> Any:
         self.heading("7. the proof, checked offline against the genesis digest alone")
-        accord = self.commands.accord
-        accord("bundle", "create", run, "--out", "bundle", "--home", "clinic")
-        verified = accord("bundle", "verify", "bundle", "--genesis", self.board)
-        document: dict[str, Any] = verified.document
-        return document
+        self.commands.accord(f"bundle create {run} --out bundle --home clinic")
+        return self.commands.accord(f"bundle verify bundle --genesis {self.board}")
 
     def _stakeholders(self) -> list[dict[str, Any]]:
         data = self.data

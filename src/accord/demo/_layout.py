@@ -19,6 +19,22 @@ MEMBERS = {
     "clinic": "result-user",
 }
 
+ASSETS = {
+    "hospital-a": ("records", "records"),
+    "hospital-b": ("records", "records"),
+    "lab": ("train", "program"),
+}
+"""Of each owner: the asset's name, and the folder it is sealed from."""
+
+VENDOR = "simulated-hardware/vendor"
+TRUST_HOST = "simulated-hardware/trust-host"
+COMPUTE_HOST = "simulated-hardware/compute-host"
+
+SPLIT = (
+    "constructed: real patients, dealt so that hospital A has nearly only benign and hospital B"
+    " nearly only malignant cases (seed 0); with an even split the gain is small"
+)
+
 READ_ME = """\
 What is where
 
@@ -82,6 +98,15 @@ class Layout:
 
     def home(self, name: str) -> Path:
         return self.root / name
+
+
+def seal_command(owner: str, name: str, folder: str) -> str:
+    where = f"--home {owner} --storage operator/storage"
+    return f"volume seal {owner}/{folder} --name {name} {where} --if-changed"
+
+
+def register_command(owner: str, name: str) -> str:
+    return f"asset register {name} --terms {owner}/terms.yaml --home {owner}"
 
 
 def terms_text() -> str:

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 
 from accord.errors import MalformedError
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+# Not \d: it also means the digits of other scripts, a second spelling of the same time.
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def format_time(moment: datetime) -> str:
     """``moment`` (aware) as ``YYYY-MM-DDTHH:MM:SSZ``; fractions are cut off."""
-    return moment.astimezone(UTC).strftime(_FORMAT)
+    whole = moment.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return f"{whole.isoformat()}Z"
 
 
 def parse_time(text: object, *, what: str) -> datetime:

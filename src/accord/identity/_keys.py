@@ -8,13 +8,16 @@ from functools import cached_property
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accord.encoding import Digest, Fields, JSONValue, base64_encode, sha256
 from accord.errors import MalformedError, SignatureInvalidError
 
 KEY_BYTES = 32
+
+_PROBE = X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES))
+"""No secret: an exchange with it fails exactly for the points of low order."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,16 @@ class SealKey:
 
     @cached_property
     def key(self) -> X25519PublicKey:
+        """Raises ``MalformedError``, also for a point of low order (RFC 7748 section 6.1).
+
+        Whatever is sealed to such a point, everybody could open, so nothing ever is.
+        """
         try:
-            return X25519PublicKey.from_public_bytes(self.raw)
+            key = X25519PublicKey.from_public_bytes(self.raw)
+            _PROBE.exchange(key)
         except ValueError as exc:
             raise MalformedError(what="X25519 public key", detail=str(exc)) from exc
+        return key
 
 
 @dataclass(frozen=True)

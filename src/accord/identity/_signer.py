@@ -71,6 +71,8 @@ class FileIdentity:
             found = cls.load(home)
             if found.public.name != name:
                 raise IdentityConflictError(path=home, found=found.public.name, expected=name)
+            if not (home / _PUBLIC_FILE).exists():  # An earlier call was cut off in between.
+                found._publish()
             return found
         Fields({"name": name}, "identity").name("name")
         document = canonical_json(
@@ -83,9 +85,11 @@ class FileIdentity:
         )
         write_whole(secret, document, mode=PRIVATE)
         identity = cls.load(home)
-        public = canonical_json(identity.public.to_json())
-        write_whole(home / _PUBLIC_FILE, public)
+        identity._publish()
         return identity
+
+    def _publish(self) -> None:
+        write_whole(self.home / _PUBLIC_FILE, canonical_json(self.public.to_json()))
 
     @classmethod
     def load(cls, home: Path) -> FileIdentity:

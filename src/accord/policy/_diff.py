@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from accord.encoding import JSONValue
+from accord.encoding import Digest, JSONValue
 from accord.policy._document import Policy, Service
 
 
@@ -28,7 +28,8 @@ class Change:
 
 
 def facts(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Everything the policy allows, as (subject, sentence); equal policies, equal facts."""
+    """Everything the policy says, as (subject, sentence); equal policies, equal facts."""
+    yield "name", f"the policy is called {policy.name}"
     yield "purpose", f"the purpose is {policy.purpose}"
     for name, service in sorted(policy.services.items()):
         for subject, sentence in _service_facts(service):
@@ -37,7 +38,7 @@ def facts(policy: Policy) -> Iterator[tuple[str, str]]:
 
 def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
     yield "program", f"runs {shlex.join(map(_visible, service.command))}"
-    yield "program", f"starts in {service.workdir} and ends within {service.timeout_s} s"
+    yield "program", f"starts in {_path(service.workdir)} and ends within {service.timeout_s} s"
     for variable, value in sorted(service.environment.items()):
         yield "program", f"sees {variable}={shlex.quote(_visible(value))}"
     yield "network", f"reaches the network: {service.network.value}"
@@ -50,19 +51,33 @@ def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
         tcb = f"TCB {'/'.join(variant.tcb_statuses)}, at least {variant.min_tcb_evaluation_number}"
         yield "hardware", f"may run in {kind}{variant.family.value} with {registers} ({tcb})"
     for item in service.inputs:
-        yield f"asset {item.asset}", f"reads {item.asset} at {item.at}, version {item.tag}"
+        yield f"asset {item.asset}", f"reads {item.asset} at {_path(item.at)}, version {item.tag}"
     for output in service.outputs:
         readers = ", ".join(sorted(output.readers))
-        yield f"output {output.name}", f"lets {readers} read its output {output.name} ({output.at})"
+        place = f"{output.name} ({_path(output.at)})"
+        yield f"output {output.name}", f"lets {readers} read its output {place}"
 
 
 def diff(old: Policy | None, new: Policy) -> tuple[Change, ...]:
-    """What changes from ``old`` (``None``: there was no policy) to ``new``; removals last."""
+    """What changes from ``old`` (``None``: there was no policy) to ``new``; removals last.
+
+    Empty only where the two differ in nothing but the version they replace.
+    """
     before = set(facts(old)) if old is not None else set()
     after = set(facts(new))
     added = [Change("+", *fact) for fact in facts(new) if fact not in before]
     removed = [Change("-", *fact) for fact in sorted(before - after)]
+    if old is not None and not added and not removed and _wording(old) != _wording(new):
+        return (Change("+", "order", "says the same, in another order or more than once"),)
     return (*added, *removed)
+
+
+def _wording(policy: Policy) -> Digest:
+    return replace(policy, predecessor=None).digest
+
+
+def _path(text: str) -> str:
+    return shlex.quote(_visible(text))
 
 
 def _visible(text: str) -> str:

@@ -116,8 +116,10 @@ class Service:
             )
         if not self.command or not self.command[0]:
             raise PolicyContentError(where=f"{where}.command", detail="there is no program")
-        if not PurePosixPath(self.workdir).is_absolute():
-            raise PolicyContentError(where=f"{where}.workdir", detail="expected an absolute path")
+        if not _plain(self.workdir) or not self.workdir.startswith("/"):
+            raise PolicyContentError(
+                where=f"{where}.workdir", detail="expected a plain absolute path"
+            )
         mounts = [*(item.at for item in self.inputs), *(item.at for item in self.outputs)]
         places = [PurePosixPath(mount) for mount in mounts]
         for index, place in enumerate(places):
@@ -209,12 +211,17 @@ class Policy:
 def _path(fields: Fields, root: str) -> str:
     text = fields.text("at", limit=1024)
     path = PurePosixPath(text)
-    plain = str(path) == text and ".." not in path.parts
-    if not plain or not path.is_relative_to(root) or str(path) == root:
+    if not _plain(text) or not path.is_relative_to(root) or text == root:
         raise PolicyContentError(
             where=fields.path("at"), detail=f"expected a plain path below {root}"
         )
     return text
+
+
+def _plain(text: str) -> bool:
+    """Whether a path has one spelling and one line: no ``..``, no ``//``, no line break."""
+    path = PurePosixPath(text)
+    return str(path) == text and ".." not in path.parts and text.isprintable()
 
 
 def _environment(fields: Fields | None) -> Mapping[str, str]:

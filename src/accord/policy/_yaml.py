@@ -36,8 +36,8 @@ def _yaml() -> YAML:
 def parse_yaml(data: bytes, *, what: str = "policy") -> JSONValue:
     """The value of one YAML 1.2 document.
 
-    Duplicate keys, anchors, aliases, tags and a second document are refused: each lets two
-    readers see two documents. Raises ``TooLargeError`` or ``PolicySyntaxError``.
+    Duplicate and merge keys, anchors, aliases, tags, directives and a second document are
+    refused: each lets two readers see two documents. Raises ``TooLargeError`` or ``PolicySyntaxError``.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -59,7 +59,7 @@ def parse_yaml(data: bytes, *, what: str = "policy") -> JSONValue:
 
 
 def _refuse_indirection(events: Iterator[Event]) -> None:
-    from ruamel.yaml.events import AliasEvent, NodeEvent
+    from ruamel.yaml.events import AliasEvent, NodeEvent, ScalarEvent
 
     depth = 0
     for event in events:
@@ -70,6 +70,10 @@ def _refuse_indirection(events: Iterator[Event]) -> None:
             raise PolicySyntaxError(detail=f"anchor or alias in line {line}")
         if getattr(event, "tag", None) is not None:
             raise PolicySyntaxError(detail=f"tag in line {line}")
+        if getattr(event, "version", None) or getattr(event, "tags", None):
+            raise PolicySyntaxError(detail=f"directive in line {line}")
+        if isinstance(event, ScalarEvent) and event.value == "<<":
+            raise PolicySyntaxError(detail=f"merge key in line {line}")
         kind = type(event).__name__
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         if depth > MAX_DEPTH:
