@@ -1,10 +1,43 @@
-# What a user calls. `make demo` and `make test` need nothing before them but Python 3.11.
-VENV   := .venv
-PYTHON := $(VENV)/bin/python
-SUITE  ?= trust
+# What a user calls. `make demo` and `make test` need nothing before them but Python 3.11:
+# they make .venv, install into it, and ask for system packages only where they are missing.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+SUITE ?= trust
+OUT   ?= demo-out
+
+# One stamp per set of extras, renewed when the list of dependencies changes.
+STAMP = $(VENV)/.installed-
 
 .PHONY: demo test lint bench fuzz docs clean
 
-demo: $(VENV)/.demo
-	$(VENV)/bin/accord demo hospitals --out demo-out
+demo: $(STAMP)demo
+	$(BIN)/accord demo hospitals --out $(OUT)
 
+test: $(STAMP)test
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python scripts/coverage_floor.py
+
+lint: $(STAMP)lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)bench
+	$(BIN)/python -m bench $(SUITE)
+
+fuzz: $(STAMP)fuzz
+	$(BIN)/python -m fuzz
+
+docs: $(STAMP)docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) $(OUT) docs/_build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(STAMP)%: pyproject.toml
+	python=$$(scripts/system-packages) && { test -x $(BIN)/python || "$$python" -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@

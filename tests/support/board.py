@@ -257,7 +257,7 @@ class World:
         return self.record(self.sign(kind, body, *signers))
 
     @contextmanager
-    def refuses(self, error: type[AccordError], match: str = "") -> Iterator[None]:
+    def refuses(self, error: type[AccordError], match: str | None = None) -> Iterator[None]:
         """What is tried within raises exactly ``error`` and leaves no trace."""
         before = deepcopy(self.machine)
         with pytest.raises(error, match=match) as caught:

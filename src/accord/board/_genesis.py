@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 
 from accord.board._constitution import Constitution
@@ -62,7 +63,7 @@ class Member:
         return {"identity": self.identity.to_json(), "roles": sorted(self.roles)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Genesis:
     """What all founders sign. ``anchors`` are SHA-256 digests of DER root certificates."""
 
@@ -115,11 +116,11 @@ class Genesis:
                 raise GenesisError(detail=f"there is no {what}")
         self.constitution.check(self.roles)
 
-    @property
+    @cached_property
     def roles(self) -> Mapping[str, frozenset[str]]:
         return {name: member.roles for name, member in self.members.items()}
 
-    @property
+    @cached_property
     def keys(self) -> Mapping[Digest, VerifyKey]:
         """The members' keys, by key id."""
         keys = [member.identity.verify_key for member in self.members.values()]
@@ -140,7 +141,7 @@ class Genesis:
     def to_bytes(self) -> bytes:
         return canonical_json(self.to_json())
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         """The board's identity: SHA-256 of the canonical document, without signatures."""
         return sha256(self.to_bytes())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from accord.board import Freshness, Genesis
 from accord.bundle._files import CHECKPOINT, BundleFiles, entry_name, object_name
-from accord.encoding import Digest, JSONValue, format_time
+from accord.encoding import Digest, JSONValue, format_time, sha256
 from accord.errors import AccordError, BundleContentError, BundleFileError, BundleGenesisError
 from accord.evidence import Binding, Claims, Evidence, appraise, verify
 from accord.ledger import Ledger, verify_checkpoint
@@ -155,6 +155,9 @@ class _Evidence:
         name = object_name(digest)
         if name not in self._bundle.files:
             raise BundleContentError(detail=f"evidence {digest} is missing")
+        # Quotes are malleable: other bytes may verify as well, and are not what was logged.
+        if sha256(self._bundle.files[name]) != digest:
+            raise BundleFileError(name=name, detail="its bytes are not those that the log names")
         self._unused.discard(name)
         evidence = Evidence.from_bytes(self._bundle.files[name])
         claims = verify(evidence, anchors=self._genesis.anchors, now=at, binding=binding)

@@ -146,6 +146,8 @@ def show(out: Output, home: Path) -> None:
 
 
 def _show(out: Output, genesis: Genesis) -> None:
+    if any(variant.simulated for variant in genesis.service):
+        out.warn("this board accepts a SIMULATED trust service")
     rows = [(m.name, ", ".join(sorted(m.roles))) for m in genesis.members.values()]
     out.result(
         {"digest": genesis.digest, "genesis": genesis.to_json()},

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
 from pathlib import Path
 
 import click
@@ -28,8 +32,17 @@ def group() -> None:
 @click.option("--state", type=PATH, required=True, help="Folder of its encrypted state.")
 @click.option("--listen", default="127.0.0.1:8443", show_default=True, metavar="HOST:PORT")
 @click.option("--url-file", type=PATH, help="Write the URL here once connections are accepted.")
+@click.option("--until-eof", is_flag=True, help="End when standard input does (supervisors).")
 @with_output
-def run(out: Output, simulated: Path, state: Path, listen: str, url_file: Path | None) -> None:
+def run(
+    out: Output,
+    simulated: Path,
+    state: Path,
+    listen: str,
+    url_file: Path | None,
+    *,
+    until_eof: bool,
+) -> None:
     """Run the trust service until interrupted. Killed at any moment, it goes on where it was.
 
     \b
@@ -51,6 +64,9 @@ def run(out: Output, simulated: Path, state: Path, listen: str, url_file: Path |
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = SQLiteStore(state / "state.db", attester.seal_key(STORE_LABEL))
 
+    if until_eof:
+        threading.Thread(target=_end_with_standard_input, daemon=True).start()
+
     def ready(url: str) -> None:
         if url_file is not None:
             with writing(url_file):
@@ -62,6 +78,11 @@ def run(out: Output, simulated: Path, state: Path, listen: str, url_file: Path |
             serve(store=store, attester=attester, host=host, port=int(port), ready=ready)
     finally:
         store.close()
+
+
+def _end_with_standard_input() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @group.command()

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -70,17 +72,28 @@ class Connection:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/"):
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise UnreachableError(url=url, detail="expected https://HOST:PORT") from None
+        if parts.scheme != "https" or not host or parts.path.strip("/"):
             raise UnreachableError(url=url, detail="expected https://HOST:PORT")
         self.url = url.rstrip("/")
         self.context = PinnedContext.create()
-        self._http = HTTPSConnection(
-            parts.hostname, parts.port, timeout=TIMEOUT_S, context=self.context
-        )
+        self._http = HTTPSConnection(host, port, timeout=TIMEOUT_S, context=self.context)
 
     def close(self) -> None:
         self._http.close()
+
+    @contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """A peer that is refused is not left waiting."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def send(
         self,
@@ -159,17 +172,20 @@ class TrustSession:
         Raises ``GenesisError`` where the service has another, CHN and ATT errors.
         """
         connection = Connection(url)
-        path = f"/v1/boards/{board.removeprefix('sha256:')}/genesis"
-        reply = connection.send("GET", path).content
-        genesis = verify_genesis(Envelope.from_bytes(reply, what="genesis"))
-        if genesis.digest != board:
-            raise GenesisError(detail=f"the service sent board {genesis.digest}, not {board}")
-        return cls._attest(connection, genesis)
+        with connection.closed_on_failure():
+            path = f"/v1/boards/{board.removeprefix('sha256:')}/genesis"
+            reply = connection.send("GET", path).content
+            genesis = verify_genesis(Envelope.from_bytes(reply, what="genesis"))
+            if genesis.digest != board:
+                raise GenesisError(detail=f"the service sent board {genesis.digest}, not {board}")
+            return cls._attest(connection, genesis)
 
     @classmethod
     def attest(cls, url: str, genesis: Genesis) -> TrustSession:
         """Attests the service by a genesis that the caller already trusts."""
-        return cls._attest(Connection(url), genesis)
+        connection = Connection(url)
+        with connection.closed_on_failure():
+            return cls._attest(connection, genesis)
 
     @classmethod
     def _attest(cls, connection: Connection, genesis: Genesis) -> TrustSession:

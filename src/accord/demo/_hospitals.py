@@ -133,10 +133,10 @@ class Demo:
         self.show(f"$ accord {command} &")
         with (self.layout.trust_service / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "accord", *command.split()],
+                [sys.executable, "-m", "accord", *command.split(), "--until-eof"],
                 cwd=self.layout.root,
                 env=self.commands.environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # It ends with the demo, also when that is killed.
                 stdout=log,
                 stderr=log,
             )

@@ -13,6 +13,9 @@ from accord.errors import MalformedError, NotCanonicalError, TooLargeError
 JSONValue = Any
 """What a JSON document holds; typed by `Fields` before anything is done with it."""
 
+_EXACT = 2**53
+"""From here on a number is not the same in every reader of JSON."""
+
 MAX_DOCUMENT_BYTES = 1 << 20
 """Largest document parsed unless the caller says otherwise: 1 MiB, ten times the largest
 policy we have seen, small enough to hold thousands in memory."""
@@ -24,10 +27,34 @@ def canonical_json(value: JSONValue) -> bytes:
     Raises ``RuntimeError`` for a value that JSON cannot carry: a bug of the caller.
     """
     try:
-        return rfc8785.dumps(value)
+        return _dumps(value) if _is_exact(value) else rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as exc:
         message = f"not representable as canonical JSON: {exc}"
         raise RuntimeError(message) from exc
+
+
+def _is_exact(value: JSONValue) -> bool:
+    """Whether ``value`` has no number whose canonical spelling needs thought."""
+    if isinstance(value, dict):
+        return all(type(key) is str and _is_exact(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_exact, value))
+    return (
+        isinstance(value, (str, bool))
+        or value is None
+        or (type(value) is int and abs(value) < _EXACT)
+    )
+
+
+def _dumps(value: JSONValue) -> bytes:
+    """RFC 8785 for values without floats, ten times faster than ``rfc8785`` where all is ASCII.
+
+    Then the standard library's encoder in C writes the very same bytes: the shortest escapes
+    (section 3.2.2.2), no white space, and keys in the one order that code points and UTF-16
+    code units agree on (section 3.2.3). A property test compares the two.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return text.encode() if text.isascii() else rfc8785.dumps(value)
 
 
 def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JSONValue:
@@ -56,19 +83,30 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JS
         return int(text)
 
     try:
-        return json.loads(
+        value = json.loads(
             data.decode("utf-8"),
             object_pairs_hook=pairs,
             parse_float=lambda text: refuse(f"{text} is not an integer"),
             parse_int=integer,
             parse_constant=lambda text: refuse(f"{text} is not JSON"),
         )
+        if b"\\u" in data:
+            _refuse_half_pairs(value, what)
     except UnicodeDecodeError as exc:
         raise MalformedError(what=what, detail=f"not UTF-8 at byte {exc.start}") from exc
     except json.JSONDecodeError as exc:
         raise MalformedError(what=what, detail=f"not JSON at byte {exc.pos}: {exc.msg}") from exc
     except RecursionError as exc:
         raise MalformedError(what=what, detail="nested too deeply") from exc
+    return value
+
+
+def _refuse_half_pairs(value: JSONValue, what: str) -> None:
+    """An escape may name half of a surrogate pair, which no UTF-8 can carry onwards."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as exc:
+        raise MalformedError(what=what, detail="half of a surrogate pair") from exc
 
 
 def parse_canonical_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JSONValue:
@@ -78,7 +116,7 @@ def parse_canonical_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BY
     """
     value = parse_json(data, what=what, limit=limit)
     try:
-        canonical = rfc8785.dumps(value)
+        canonical = _dumps(value)
     except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as exc:
         raise MalformedError(what=what, detail="holds a value that cannot be canonical") from exc
     if canonical != data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from accord.encoding import (
@@ -95,7 +96,7 @@ class Collateral:
         return collateral
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """Evidence of one environment, nothing verified: `accord.evidence.verify` does that."""
 
@@ -119,6 +120,10 @@ class Evidence:
         }
 
     def to_bytes(self) -> bytes:
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
         return canonical_json(self.to_json())
 
     @classmethod

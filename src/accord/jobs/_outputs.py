@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from accord.client import MemberHome
@@ -15,7 +16,7 @@ from accord.volumes import LocalStore, VolumeKey, VolumeVersion, open_volume, pa
 def fetch_output(
     home: MemberHome, machine: Machine, *, run: str, output: str, storage: Path, to: Path
 ) -> VolumeVersion:
-    """Decrypts ``output`` of ``run`` into the new folder ``to``.
+    """Decrypts ``output`` of ``run`` into the new folder ``to``: all of it, or nothing.
 
     Raises ``UnknownRunError``, ``OutputUnavailableError`` or VOL errors.
     """
@@ -42,5 +43,8 @@ def _open(output: RunOutput, key: VolumeKey, storage: Path, to: Path) -> VolumeV
     volume = open_volume(
         LocalStore(storage / volume_id), key=key, volume_id=volume_id, tag=output.tag
     )
-    volume.extract(to)
+    part = to.with_name(f".{to.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    volume.extract(part)
+    part.rename(to)
     return volume.version

@@ -49,6 +49,11 @@ class Ledger:
     def size(self) -> int:
         return len(self._entries)
 
+    @property
+    def last_time(self) -> datetime | None:
+        """When the last entry was recorded; ``None`` for the empty log."""
+        return self._last_time
+
     def root(self, size: int | None = None) -> bytes:
         """The Merkle root over the first ``size`` entries, over all of them by default."""
         return self._tree.root(size)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
@@ -143,7 +144,7 @@ class Service:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """A whole policy. Two spellings with the same meaning have the same digest."""
 
@@ -190,8 +191,9 @@ class Policy:
             document["predecessor"] = self.predecessor
         return document
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
+        """SHA-256 of the resolved form; this is what ballots are about."""
         return sha256(canonical_json(self.to_json()))
 
     @property

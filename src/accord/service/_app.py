@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from accord.channel import MEDIA_TYPE, authorise_read, to_problem
 from accord.encoding import (
@@ -24,7 +26,13 @@ from accord.encoding import (
     parse_digest,
     parse_json,
 )
-from accord.errors import AccordError, InternalError, NoSuchRouteError, TooLargeError
+from accord.errors import (
+    AccordError,
+    InternalError,
+    MalformedError,
+    NoSuchRouteError,
+    TooLargeError,
+)
 from accord.release import NONCE_BYTES, ReleaseRequest
 from accord.service._core import Timings, TrustService
 from accord.service._host import BoardHost
@@ -40,7 +48,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 def create_app(service: TrustService) -> Starlette:
     """The ASGI application over one trust service."""
     routes = _Routes(service)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/healthz", routes.health, methods=["GET"]),
             Route("/v1/attest", routes.attest, methods=["POST"]),
@@ -58,7 +66,28 @@ def create_app(service: TrustService) -> Starlette:
             HTTPException: _no_route,
             Exception: _failed,
         },
+        middleware=[Middleware(_OneReading)],
     )
+    app.router.redirect_slashes = False  # A redirect would repeat what the Host header said.
+    return app
+
+
+class _OneReading:
+    """Refuses a request whose end two readers would see in two places (RFC 9112 section 6.3)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        names = [name for name, _ in scope.get("headers", ())]
+        if b"transfer-encoding" in names and b"content-length" in names:
+            status, problem = to_problem(
+                MalformedError(what="request", detail="its length is given in two ways")
+            )
+            reply = JSONResponse(problem, status, {"Connection": "close"}, media_type=MEDIA_TYPE)
+            await reply(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def _reply(document: JSONValue, *, status: int = 200) -> Response:
@@ -74,15 +103,20 @@ async def _refused(_request: Request, exc: Exception) -> Response:
 
 async def _no_route(request: Request, _exc: Exception) -> Response:
     return await _refused(
-        request, NoSuchRouteError(method=request.method, path=request.url.path[:200])
+        request, NoSuchRouteError(method=request.method, path=_path(request)[:200])
     )
 
 
 async def _failed(request: Request, exc: Exception) -> Response:
     """What nobody foresaw: the caller gets a reference, the operator's log gets the type."""
     reference = secrets.token_hex(4)
-    _LOG.error("%s: %s at %s", reference, type(exc).__name__, request.url.path)
+    _LOG.error("%s: %s at %s", reference, type(exc).__name__, _path(request))
     return await _refused(request, InternalError(reference=reference))
+
+
+def _path(request: Request) -> str:
+    """The path as it was asked for; `Request.url` would mix in the Host header."""
+    return str(request.scope["path"])
 
 
 async def _body(request: Request) -> bytes:
@@ -119,7 +153,7 @@ class _Routes:
             request.headers.get("authorization"),
             keys=host.machine.board.genesis.keys,
             board=host.board,
-            path=request.url.path,
+            path=_path(request),
             tls_spki_sha256=spki,
             now=self._service.now(),
         )
@@ -154,7 +188,7 @@ class _Routes:
         digest = parse_digest("sha256:" + request.path_params["digest"], what="digest")
         body = self._service.read_object(host, digest)
         if body is None:
-            raise NoSuchRouteError(method="GET", path=request.url.path)
+            raise NoSuchRouteError(method="GET", path=_path(request))
         return Response(body, media_type="application/octet-stream")
 
     async def statement(self, request: Request) -> Response:

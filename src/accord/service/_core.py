@@ -181,7 +181,7 @@ class TrustService:
         with timings.stage("ledger"):
             host.append(
                 sign_statement("release", body, [self._keys.signer]),
-                objects={request.evidence.digest: request.evidence.to_bytes()},
+                objects={decision.release.evidence: request.evidence.to_bytes()},
             )
         with timings.stage("seal"):
             return self._sealed_grant(host, request, decision)

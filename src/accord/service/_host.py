@@ -74,17 +74,18 @@ class BoardHost:
         except StoreIntegrityError:
             raise
         except AccordError as exc:
-            raise StoreIntegrityError(detail=f"board {board}: {exc}") from exc
+            raise StoreIntegrityError(path=f"of board {board}", detail=exc) from exc
         host = cls(ledger, machine, store=store, clock=clock, signer=signer)
         if host.board != board:
-            raise StoreIntegrityError(detail=f"board {board} holds the log of {host.board}")
+            raise StoreIntegrityError(
+                path=f"of board {board}", detail=f"it holds the log of {host.board}"
+            )
         return host
 
     def now(self) -> datetime:
         """Whole seconds, never before the last entry: the log's time does not go back."""
         now = self._clock().replace(microsecond=0)
-        last = self.ledger.entry(self.ledger.size - 1).time
-        return max(now, last)
+        return max(now, self.ledger.last_time or now)
 
     def append(
         self,

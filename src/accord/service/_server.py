@@ -41,7 +41,7 @@ def serve(
     )
     config = uvicorn.Config(
         create_app(service),
-        log_level="warning",
+        log_level="critical",  # A traceback may quote what it failed on; ours says where.
         access_log=False,
         lifespan="off",
         server_header=False,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from accord.client import CHANNEL_LEVEL, TrustSession
 from accord.encoding import Digest, Envelope
-from accord.errors import GrantError, ProgramFailedError
+from accord.errors import GrantError, ProgramFailedError, UnreachableError
 from accord.evidence import Attester
 from accord.identity import (
     Keyset,
@@ -52,6 +54,11 @@ from accord.volumes import (
 MAX_OUTPUT_FILES = 10_000
 MAX_OUTPUT_BYTES = 16 << 30
 """Most that one output may hold: it is copied in private memory."""
+
+
+RECORD_ATTEMPTS = 60
+RECORD_PAUSE_S = 1.0
+"""How long a run waits for an unreachable trust service before its outputs are given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,7 @@ def _run_attested(
     failed = outcome.exit_code != 0
     sealed = () if failed else _seal_outputs(released.grant, outputs, job.storage)
     # (7) The log learns what went in and what came out.
-    index = session.record_run(_statement(released, sealed, outcome, started))
+    index = _record(session, job, _statement(released, sealed, outcome, started))
     if failed:
         raise ProgramFailedError(run=released.grant.run, exit_code=outcome.exit_code)
     return RunReport(
@@ -146,6 +153,22 @@ def _run_attested(
         seconds=outcome.seconds,
         timing=released.timing,
     )
+
+
+def _record(session: TrustSession, job: Job, statement: Envelope) -> int:
+    """Hands in the run statement, also where the trust service was restarted meanwhile.
+
+    A restarted service has a new TLS key and must be attested anew; handing the same statement
+    in twice changes nothing.
+    """
+    for _ in range(RECORD_ATTEMPTS):
+        try:
+            return session.record_run(statement)
+        except UnreachableError:
+            time.sleep(RECORD_PAUSE_S)
+        with contextlib.suppress(UnreachableError):
+            session = TrustSession.open(job.url, job.board)
+    return session.record_run(statement)
 
 
 def _attest_and_receive(session: TrustSession, job: Job, attester: Attester) -> _Released:

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks on the proof of a run: whatever was changed, the bundle no longer verifies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.conftest import FinishedDemo
+from tests.support.live import accord
+
+from accord.bundle import BundleFiles, verify_bundle
+from accord.encoding import Digest, canonical_json, sha256
+from accord.errors import (
+    BundleContentError,
+    BundleError,
+    BundleFileError,
+    BundleGenesisError,
+    ExitCode,
+)
+from accord.evidence import Evidence
+
+pytestmark = pytest.mark.e2e
+
+EVERY = 61
+"""Of how many bytes one is flipped: prime, so that all columns of base64 and hex are met."""
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def names(bundle: Path) -> list[str]:
+    files = (path for path in bundle.rglob("*") if path.is_file())
+    return sorted(path.relative_to(bundle).as_posix() for path in files)
+
+
+def refusal(bundle: Path, *, genesis: str | None = None) -> BundleError:
+    """How the bundle is refused; every refusal has exit code 3 and a reason."""
+    with pytest.raises(BundleError) as refused:
+        verify_bundle(bundle, genesis=Digest(genesis) if genesis is not None else None)
+    assert ExitCode.NOT_VERIFIED == refused.value.exit_code
+    assert str(refused.value)
+    return refused.value
+
+
+def rewrite(
+    bundle: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]], **manifest: str
+) -> Path:
+    """The bundle with changed files and a manifest that fits them: what a careful forger makes."""
+    made = BundleFiles.read(bundle)
+    forged = replace(made, files=change(dict(made.files)), **manifest)
+    shutil.rmtree(bundle)
+    forged.write(bundle)
+    return bundle
+
+
+def test_the_bundle_of_the_demo_verifies(demo: FinishedDemo) -> None:
+    """The bundle is accepted against the digest that the founders hold."""
+    report = verify_bundle(demo.bundle, genesis=Digest(demo.board))
+
+    assert (demo.result["run"], True) == (report.statement.run, report.genesis_pinned)
+    assert "SIMULATED" in " ".join(report.not_proven)
+
+
+def test_without_the_genesis_digest_the_report_says_what_is_open(demo: FinishedDemo) -> None:
+    """Without a digest to compare with, the report says that whose board it is was not proved."""
+    report = verify_bundle(demo.bundle)
+
+    assert any("whose board" in point for point in report.not_proven)
+
+
+def flips(bundle: Path) -> Iterator[tuple[Path, int]]:
+    for name in names(bundle):
+        path = bundle / name
+        yield from ((path, at) for at in range(0, path.stat().st_size, EVERY))
+        yield path, path.stat().st_size - 1
+
+
+def test_a_flipped_bit_anywhere_is_noticed(bundle: Path) -> None:
+    """One bit flipped in any file makes the bundle fail, and the file is named."""
+    count = 0
+    for path, at in flips(bundle):
+        data = path.read_bytes()
+        flipped = data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :]
+        path.write_bytes(flipped)
+        refused = refusal(bundle)
+        path.write_bytes(data)
+        count += 1
+        named = path.relative_to(bundle).as_posix()
+        assert named in str(refused) or path.name == "manifest.json"
+
+    assert count > 500
+    verify_bundle(bundle)
+
+
+def test_a_flipped_bit_under_a_fitting_manifest_is_noticed(bundle: Path, tmp_path: Path) -> None:
+    """A forger who makes the manifest anew is caught by signatures, proofs and evidence."""
+    made = BundleFiles.read(bundle)
+    for number, (name, data) in enumerate(sorted(made.files.items())):
+        for part in range(6):
+            at = (len(data) * part // 6 + 7 * number) % len(data)
+            changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+            replace(made, files={**made.files, name: changed}).write(tmp_path / "forged")
+            refusal(tmp_path / "forged")
+
+
+def test_other_bytes_of_the_same_evidence_are_noticed(bundle: Path) -> None:
+    """A quote whose ECDSA signature was turned into its twin verifies, and is not what was logged.
+
+    (r, n - s) is as valid as (r, s).
+    """
+
+    def twin(files: dict[str, bytes]) -> dict[str, bytes]:
+        name = next(name for name in files if name.startswith("objects/"))
+        evidence = Evidence.from_bytes(files[name])
+        # The signature stands after 48 bytes of header, 584 of body and 4 of length.
+        s = int.from_bytes(evidence.blob[668:700])
+        blob = evidence.blob[:668] + (P256_ORDER - s).to_bytes(32) + evidence.blob[700:]
+        return {**files, name: replace(evidence, blob=blob).to_bytes()}
+
+    assert isinstance(refusal(rewrite(bundle, twin)), BundleFileError)
+
+
+def test_every_file_is_needed(bundle: Path) -> None:
+    """A bundle without any one of its files is refused, naming it."""
+    for name in names(bundle):
+        data = (bundle / name).read_bytes()
+        (bundle / name).unlink()
+        assert name in str(refusal(bundle))
+        (bundle / name).write_bytes(data)
+
+
+def test_every_file_is_needed_also_under_a_fitting_manifest(bundle: Path, tmp_path: Path) -> None:
+    """A file dropped together with its line in the manifest is missed."""
+    made = BundleFiles.read(bundle)
+    for name in made.files:
+        rest = {key: data for key, data in made.files.items() if key != name}
+        replace(made, files=rest).write(tmp_path / "forged")
+        refusal(tmp_path / "forged")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["extra", "entries/00000099.json", "objects/" + 64 * "a", ".hidden", "entries/sub/x", "n\nl"],
+)
+def test_a_file_too_many_is_noticed(bundle: Path, name: str) -> None:
+    """A file that the manifest does not list is refused, whatever it is called."""
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).write_bytes(b"{}")
+
+    assert "does not list" in str(refusal(bundle))
+
+
+def test_a_file_too_many_with_a_name_that_is_no_text_is_refused_in_words(bundle: Path) -> None:
+    """A name that is not UTF-8 breaks neither the check nor the printing of its result."""
+    (Path(os.fsdecode(os.fsencode(bundle) + b"/\xff\x1b[2J"))).write_bytes(b"")
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}
+    refused = accord("bundle", "verify", bundle, "--json", environment=strict)
+
+    assert (3, "accord-BUN-001") == (refused.exit_code, refused.document["code"])
+    assert "Traceback" not in refused.stderr
+    assert "\x1b" not in refused.stdout + refused.stderr
+
+
+def test_an_object_that_nothing_refers_to_is_noticed(bundle: Path) -> None:
+    """Evidence that no entry names is refused even if the manifest lists it."""
+    data = b"stowaway"
+    name = "objects/" + sha256(data).removeprefix("sha256:")
+
+    assert name in str(refusal(rewrite(bundle, lambda files: {**files, name: data})))
+
+
+def swapped(first: str, second: str) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
+    return lambda files: {**files, first: files[second], second: files[first]}
+
+
+def test_two_entries_that_changed_places_are_noticed(bundle: Path) -> None:
+    """Entries in another order are refused, with the manifest made to fit."""
+    change = swapped("entries/00000003.json", "entries/00000004.json")
+
+    assert isinstance(refusal(rewrite(bundle, change)), BundleContentError)
+
+
+def test_the_end_of_the_log_cut_off_is_noticed(bundle: Path) -> None:
+    """A log that ends early does not fit its checkpoint."""
+
+    def cut(files: dict[str, bytes]) -> dict[str, bytes]:
+        last = max(name for name in files if name.startswith("entries/"))
+        return {name: data for name, data in files.items() if name != last}
+
+    assert isinstance(refusal(rewrite(bundle, cut)), BundleContentError)
+
+
+def test_truncated_files_are_noticed(bundle: Path) -> None:
+    """A file cut off at half its length, or empty, is refused."""
+    for name in names(bundle):
+        data = (bundle / name).read_bytes()
+        for part in (data[: len(data) // 2], b""):
+            (bundle / name).write_bytes(part)
+            refusal(bundle)
+        (bundle / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["link to itself elsewhere", "folder link", "fifo", "folder"])
+def test_what_is_no_regular_file_is_refused(bundle: Path, tmp_path: Path, kind: str) -> None:
+    """Links, pipes and folders in the place of a file are refused, never followed or waited for."""
+    target = bundle / "checkpoint"
+    if kind == "folder link":
+        target = bundle / "objects"
+        shutil.move(target, tmp_path / "elsewhere")
+        target.symlink_to(tmp_path / "elsewhere")
+    else:
+        shutil.move(target, tmp_path / "elsewhere")
+        if kind == "fifo":
+            os.mkfifo(target)
+        elif kind == "folder":
+            target.mkdir()
+        else:
+            target.symlink_to(tmp_path / "elsewhere")
+
+    assert isinstance(refusal(bundle), BundleFileError)
+
+
+def test_a_manifest_that_is_no_file_is_refused(bundle: Path) -> None:
+    """A folder, or nothing, in the place of the manifest is refused."""
+    (bundle / "manifest.json").unlink()
+    assert "manifest.json" in str(refusal(bundle))
+    (bundle / "manifest.json").mkdir()
+    assert "manifest.json" in str(refusal(bundle))
+
+
+def test_huge_files_are_not_read(bundle: Path) -> None:
+    """A file beyond the limit is refused by its size."""
+    for name, size in (("checkpoint", 5 << 20), ("manifest.json", 17 << 20)):
+        data = (bundle / name).read_bytes()
+        os.truncate(bundle / name, size)
+        assert name in str(refusal(bundle))
+        (bundle / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"a":1,"a":1}',
+        b"[" * 100_000,
+        b'{"board":"sha256:x","files":{},"run":"run-1","schema":"accord.bundle.v1"}',
+        b'{"files":{"../../etc/passwd":"x"}}',
+    ],
+    ids=range(8),
+)
+def test_a_manifest_of_garbage_is_refused(bundle: Path, manifest: bytes) -> None:
+    """A manifest that is not one is refused by name."""
+    (bundle / "manifest.json").write_bytes(manifest)
+
+    assert "manifest.json" in str(refusal(bundle))
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "entries/../checkpoint", "x"])
+def test_a_manifest_cannot_name_files_elsewhere(bundle: Path, name: str) -> None:
+    """Only the names of a bundle's own files may be listed."""
+    document = json.loads((bundle / "manifest.json").read_bytes())
+    document["files"][name] = sha256(b"")
+    (bundle / "manifest.json").write_bytes(canonical_json(document))
+
+    assert "is no bundle file" in str(refusal(bundle))
+
+
+def test_a_reformatted_manifest_is_refused(bundle: Path) -> None:
+    """The manifest has one spelling."""
+    document = json.loads((bundle / "manifest.json").read_bytes())
+    (bundle / "manifest.json").write_text(json.dumps(document, indent=1))
+
+    assert "canonical" in str(refusal(bundle))
+
+
+def test_another_board_is_not_the_one_that_was_meant(bundle: Path) -> None:
+    """A genuine bundle of another board than the caller's is refused."""
+    assert isinstance(refusal(bundle, genesis=sha256(b"mine")), BundleGenesisError)
+
+
+def test_a_manifest_that_names_another_board_or_run_is_refused(bundle: Path) -> None:
+    """The manifest's own claims are checked against the log."""
+    rewrite(bundle, lambda files: files, run="run-" + 32 * "0")
+    assert "has no run" in str(refusal(bundle))
+    rewrite(bundle, lambda files: files, board=sha256(b"other"))
+    assert "names board" in str(refusal(bundle))
+
+
+def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path: Path) -> None:
+    """There is nothing to verify, and that is said."""
+    refusal(tmp_path)
+    refusal(tmp_path / "nothing")
+
+
+def test_the_command_line_refuses_with_exit_code_3(bundle: Path) -> None:
+    """`accord bundle verify` says which file is damaged and ends with 3."""
+    path = bundle / "entries" / "00000002.json"
+    path.write_bytes(path.read_bytes().replace(b"sha256", b"sha257", 1))
+    refused = accord("bundle", "verify", bundle)
+
+    assert (3, "") == (refused.exit_code, refused.stdout)
+    assert "error: accord-BUN-001" in refused.stderr
+    assert "entries/00000002.json" in refused.stderr
+    assert "hint: " in refused.stderr
