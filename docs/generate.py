@@ -150,8 +150,9 @@ def errors_page() -> str:
 _ERRORS_HEAD = """\
 # Errors
 
-Every refusal has a stable code, an exit code, a sentence and a hint. The words in braces are filled in. Over HTTP the
-same travels as a problem document (RFC 9457) of type `urn:accord:error:CODE`.
+Every refusal has a stable code, an exit code, a sentence and a hint. The words in braces are
+filled in. Over HTTP the same travels as a problem document (RFC 9457) of type
+`urn:accord:error:CODE`.
 
 With `--json` a refused command prints:
 
@@ -193,8 +194,8 @@ def exit_codes_page() -> str:
 _EXIT_HEAD = """\
 # Exit codes
 
-One per kind of outcome, the same for every command. Options that do not parse also end with 2, and failures
-that nobody foresaw with 1.
+One per kind of outcome, the same for every command. Options that do not parse also end with 2,
+and failures that nobody foresaw with 1.
 """
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -203,7 +203,7 @@ class GenesisError(BoardError):
 
     code = "accord-BRD-001"
     exit_code = ExitCode.NOT_VERIFIED
-    hint = "every founder must sign the same document; `accord board show FILE` prints it"
+    hint = "every founder must sign the same document: compare the digests that signing printed"
 
 
 class ConstitutionError(BoardError):
@@ -495,7 +495,7 @@ class TermsError(ReleaseError):
     """the terms of {asset} do not allow this: {field} must be {expected}, found {found}"""
 
     code = "accord-REL-007"
-    hint = "the owner sets the terms; `accord asset show` prints them"
+    hint = "the owner sets the terms; `accord asset list --json` prints them"
 
 
 class UsesExhaustedError(ReleaseError):

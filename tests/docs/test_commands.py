@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.docs._console import Session, commands, fences, matches
 
 ROOT = Path(__file__).parents[2]

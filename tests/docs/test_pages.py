@@ -11,13 +11,13 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.docs._console import Fence, fences
 
 from accord.board import Constitution, Terms
 from accord.cli._main import cli
 from accord.encoding import Fields
 from accord.errors import catalogue
 from accord.policy import parse_policy, parse_yaml
-from tests.docs._console import Fence, fences
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -134,7 +134,7 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
 
 def test_hints_name_commands_and_pages_that_exist() -> None:
     """What an error advises can be done: its commands and its pages exist."""
-    wrong = []
+    wrong: list[tuple[str, ...]] = []
     for code, error in catalogue().items():
         wrong += [(code, *pair) for pair in commands_named(error.hint) if not exists(*pair)]
         pages = re.findall(r"docs/[\w/-]+\.md", error.hint)

@@ -247,7 +247,7 @@ def test_stale_predecessors_are_refused() -> None:
     with world.refuses(StaleStatementError, "ann/records"):
         world.withdraw("ann/records", predecessor=digest("x"))
     with world.refuses(StaleStatementError, "policy train"):
-        world.propose()
+        world.propose(title="again")
     with world.refuses(StaleStatementError, "policy other"):
         world.propose(policy_json(name="other", predecessor=digest("x")))
 

@@ -452,8 +452,9 @@ def test_document_is_read_strictly(name: str) -> None:
     for field in body:
         with pytest.raises((MalformedError, UnsupportedFormatError)):
             read(Fields({k: v for k, v in body.items() if k != field}, name))
-        with pytest.raises((MalformedError, UnsupportedFormatError)):
-            read(Fields({**body, field: 1.5}, name))
+        if field != "result":  # What the appraisal wrote is carried, not read.
+            with pytest.raises((MalformedError, UnsupportedFormatError)):
+                read(Fields({**body, field: 1.5}, name))
     with pytest.raises(MalformedError, match="unknown field extra"):
         read(Fields({**body, "extra": 1}, name))
 
