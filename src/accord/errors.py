@@ -875,3 +875,10 @@ class StepFailedError(UsageError):
     code = "accord-CLI-004"
     exit_code = ExitCode.FAILURE
     hint = "run the command by hand to see why; running the demo again goes on from there"
+
+
+class CommandLineError(UsageError):
+    """{detail}"""
+
+    code = "accord-CLI-005"
+    hint = "`--help` after any command shows its arguments and an example"

@@ -366,7 +366,7 @@ def test_release_with_a_wrong_count_is_refused(world: World) -> None:
     """Counting a use twice, or not at all, shows."""
     world.release()
     for number in (1, 3):
-        with world.refuses(ReleaseInvalidError, "entry 11 records a release"):
+        with world.refuses(ReleaseInvalidError, "entry 12 records a release"):
             world.release(uses=changed_use(world, number))
     for uses in ((), world.release_of().uses[:1], world.release_of().uses[::-1]):
         with world.refuses(ReleaseInvalidError):

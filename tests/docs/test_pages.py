@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.docs._console import Fence, fences
 
 from accord.board import Constitution, Terms
 from accord.cli._main import cli
+from accord.demo import PROGRAMS, split, write_records
 from accord.encoding import Fields
 from accord.errors import catalogue
 from accord.policy import parse_policy, parse_yaml
@@ -191,3 +193,30 @@ def test_the_web_pages_build_without_warnings(tmp_path: Path) -> None:
         check=False,
     )
     assert (built.returncode, built.stderr) == (0, "")
+
+
+def test_readme_shows_the_accuracies_that_the_programs_reach(tmp_path: Path) -> None:
+    """The table in the README is what train.py and evaluate.py give on the demo's split."""
+    dealt = split()
+    groups = {
+        "hospital A alone": (dealt.hospital_a,),
+        "hospital B alone": (dealt.hospital_b,),
+        "joint, by accord": (dealt.hospital_a, dealt.hospital_b),
+    }
+    write_records(tmp_path / "unseen.csv", dealt.clinic)
+    for label, parts in groups.items():
+        files = []
+        for number, rows in enumerate(parts):
+            files.append(str(tmp_path / f"{number}.csv"))
+            write_records(Path(files[-1]), rows)
+        model = str(tmp_path / "model.npz")
+        run_program("train.py", "--out", model, *files)
+        reached = json.loads(run_program("evaluate.py", "--model", model, tmp_path / "unseen.csv"))
+        numbers = " ".join(f"{reached[key]:.3f}" for key in ("accuracy", "recall", "auc"))
+        assert f"{label} {numbers}" in " ".join((ROOT / "README.md").read_text().split())
+
+
+def run_program(name: str, *arguments: str | Path) -> str:
+    """What one of the demo's programs prints."""
+    words = [sys.executable, str(PROGRAMS / name), *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout

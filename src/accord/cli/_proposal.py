@@ -22,6 +22,10 @@ TYPED = 8
 """How many digits of the digest a person types to show that they looked."""
 
 
+MAX_DAYS = 3650
+"""Longest time for which a proposal may be voted on."""
+
+
 @click.group("proposal")
 def group() -> None:
     """Proposals: a policy becomes one by votes alone. Proposing is not voting."""
@@ -30,7 +34,13 @@ def group() -> None:
 @group.command()
 @click.argument("file", type=PATH)
 @click.option("--title", required=True, help="One line that says what it is for.")
-@click.option("--days", default=7, show_default=True, help="How long it may be voted on.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, MAX_DAYS),
+    default=7,
+    show_default=True,
+    help="How long it may be voted on.",
+)
 @home_option
 @with_output
 def create(out: Output, file: Path, title: str, days: int, home: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,6 +21,9 @@ from accord.cli._options import (
     writing,
 )
 from accord.cli._output import Output
+
+
+MAX_PORT = 65535
 
 
 @click.group("service")
@@ -54,7 +58,7 @@ def run(
     from accord.testing import SimulatedPlatform, simulated_measurements
 
     host, _, port = listen.rpartition(":")
-    if not port.isdigit() or not host:
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
         message = f"{listen!r} is not HOST:PORT"
         raise click.BadParameter(message, param_hint="--listen")
     platform = SimulatedPlatform.load(simulated)

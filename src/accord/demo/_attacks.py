@@ -8,25 +8,23 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from accord.demo._layout import MEMBERS, Layout, register_command, seal_command
+from accord.demo._stage import Stage
 from accord.errors import StepFailedError
-
-if TYPE_CHECKING:
-    from accord.demo._hospitals import Demo
 
 MIN_VALUE = 6
 """Shortest value searched for, in characters: shorter ones occur in any ciphertext by chance."""
 
 
-def try_all(demo: Demo) -> list[dict[str, str]]:
+def try_all(stage: Stage) -> list[dict[str, str]]:
     """Tries the four attacks and undoes each. Raises ``StepFailedError`` if one succeeds."""
     return [
-        _changed_code(demo),
-        _withdrawn_consent(demo),
-        _older_version(demo),
-        _operator_reads(demo),
+        _changed_code(stage),
+        _withdrawn_consent(stage),
+        _older_version(stage),
+        _operator_reads(stage),
     ]
 
 
@@ -39,41 +37,41 @@ def _refused(name: str, document: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _changed_code(demo: Demo) -> dict[str, str]:
-    demo.heading("attack: the lab changes its program after the vote")
-    lab, accord = demo.layout.home("lab"), demo.commands.accord
+def _changed_code(stage: Stage) -> dict[str, str]:
+    stage.heading("attack: the lab changes its program after the vote")
+    lab, accord = stage.layout.home("lab"), stage.commands.accord
     changed = lab / "program-changed"
     changed.mkdir(exist_ok=True)
     text = (lab / "program" / "train.py").read_text()
     (changed / "train.py").write_text(text + "\n# and here the patients leave with the model\n")
     accord(seal_command("lab", "train-changed", "program-changed"))
     accord(f"{register_command('lab', 'train')} --volume train-changed")
-    refused = _refused("changed-training-code", demo.launch(expect=4))
+    refused = _refused("changed-training-code", stage.launch(expect=4))
     accord(register_command("lab", "train"))
     return refused
 
 
-def _withdrawn_consent(demo: Demo) -> dict[str, str]:
-    demo.heading("attack: the job is started although hospital B withdrew its consent")
-    demo.commands.accord("asset withdraw records --home hospital-b")
-    refused = _refused("withdrawn-consent", demo.launch(expect=4))
-    demo.commands.accord(register_command("hospital-b", "records"))
+def _withdrawn_consent(stage: Stage) -> dict[str, str]:
+    stage.heading("attack: the job is started although hospital B withdrew its consent")
+    stage.commands.accord("asset withdraw records --home hospital-b")
+    refused = _refused("withdrawn-consent", stage.launch(expect=4))
+    stage.commands.accord(register_command("hospital-b", "records"))
     return refused
 
 
-def _older_version(demo: Demo) -> dict[str, str]:
-    demo.heading("attack: the operator puts an older version of hospital A's volume in its place")
-    head, kept = _head(demo.layout), demo.layout.old_head
-    demo.show(f"$ cp {_short(demo, kept)} {_short(demo, head)}")
-    shutil.copyfile(head, _current(demo.layout))
+def _older_version(stage: Stage) -> dict[str, str]:
+    stage.heading("attack: the operator puts an older version of hospital A's volume in its place")
+    head, kept = _head(stage.layout), stage.layout.old_head
+    stage.show(f"$ cp {_short(stage, kept)} {_short(stage, head)}")
+    shutil.copyfile(head, _current(stage.layout))
     shutil.copyfile(kept, head)
-    refused = _refused("older-volume", demo.launch(expect=7))
-    undo_rollback(demo.layout)
+    refused = _refused("older-volume", stage.launch(expect=7))
+    undo_rollback(stage.layout)
     return refused
 
 
-def _short(demo: Demo, path: Path) -> str:
-    return str(path.relative_to(demo.layout.root))
+def _short(stage: Stage, path: Path) -> str:
+    return str(path.relative_to(stage.layout.root))
 
 
 def _head(layout: Layout) -> Path:
@@ -98,10 +96,10 @@ def undo_rollback(layout: Layout) -> None:
         _current(layout).unlink()
 
 
-def _operator_reads(demo: Demo) -> dict[str, str]:
-    demo.heading("attack: the operator reads everything on its disk")
-    secrets = dict.fromkeys(_secrets(demo))
-    files = [path for path in demo.layout.operator.rglob("*") if path.is_file()]
+def _operator_reads(stage: Stage) -> dict[str, str]:
+    stage.heading("attack: the operator reads everything on its disk")
+    secrets = dict.fromkeys(_secrets(stage))
+    files = [path for path in stage.layout.operator.rglob("*") if path.is_file()]
     size = 0
     for path in files:
         data = path.read_bytes()
@@ -115,7 +113,7 @@ def _operator_reads(demo: Demo) -> dict[str, str]:
         f"none of {len(secrets)} values of records, keys, program and model occurs"
         f" in {len(files)} files, {size} bytes"
     )
-    demo.show(f"    {reason}")
+    stage.show(f"    {reason}")
     return {
         "name": "operator-reads-disk",
         "outcome": "refused",
@@ -124,9 +122,9 @@ def _operator_reads(demo: Demo) -> dict[str, str]:
     }
 
 
-def _secrets(demo: Demo) -> Iterator[bytes]:
+def _secrets(stage: Stage) -> Iterator[bytes]:
     """Every line and long value of every record, every key, the program, the model."""
-    data, layout = demo.data, demo.layout
+    data, layout = stage.data, stage.layout
     for row in (*data.hospital_a, *data.hospital_b, *data.clinic):
         yield row.encode()
         yield from (value.encode() for value in row.split(",") if len(value) >= MIN_VALUE)

@@ -15,13 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from accord.demo import _attacks
-from accord.demo._commands import Commands
-from accord.demo._data import HospitalSplit, split, write_records
+from accord.demo._data import write_records
 from accord.demo._layout import (
     ASSETS,
     COMPUTE_HOST,
@@ -38,25 +36,14 @@ from accord.demo._layout import (
     seal_command,
     terms_text,
 )
+from accord.demo._stage import Stage
 from accord.errors import StepFailedError
 
 START_TIMEOUT_S = 30
 
 
-@dataclass
-class Demo:
-    """One run of the demo in the folder ``layout.root``."""
-
-    layout: Layout
-    show: Callable[[str], None]
-    commands: Commands = field(init=False)
-    data: HospitalSplit = field(init=False)
-    url: str = ""
-    board: str = ""
-
-    def __post_init__(self) -> None:
-        self.commands = Commands(self.layout.root, self.show)
-        self.data = split()
+class Demo(Stage):
+    """The main job, step by step, and then the attacks on it."""
 
     def run(self) -> dict[str, Any]:
         """Runs everything and returns the result document."""
@@ -92,10 +79,6 @@ class Demo:
             "release_timing": run["release_timing"],
             "seconds": round(time.monotonic() - started, 2),
         }
-
-    def heading(self, words: str) -> None:
-        self.show("")
-        self.show(f"── {words}")
 
     def _prepare(self) -> None:
         """What every party has before they meet: its data, its program, its machines."""
@@ -246,15 +229,6 @@ class Demo:
     def _approve(self, proposal: dict[str, Any], *names: str) -> None:
         vote = f"proposal vote {proposal['proposal']} --approve --digest {proposal['digest']}"
         self.commands.together(f"{vote} --home {name}" for name in names)
-
-    def launch(self, *, expect: int = 0) -> Any:
-        """The operator starts a shield on the compute host."""
-        return self.commands.accord(
-            f"shield run --service-url {self.url} --board {self.board} --policy {POLICY}"
-            f" --service train --storage operator/storage --simulated {COMPUTE_HOST}",
-            expect=expect,
-            environment={"TMPDIR": str(self.layout.compute_host)},
-        )
 
     def _evaluate(self, run: str) -> dict[str, Any]:
         self.heading("6. the model is for the clinic alone, which tries it on unseen patients")
