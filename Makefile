@@ -40,4 +40,5 @@ clean:
 $(STAMP)%: pyproject.toml
 	python=$$(scripts/system-packages) && { test -x $(BIN)/python || "$$python" -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	$(BIN)/python -m compileall -q src  # Every command starts twice as fast, also where Python may not write.
 	touch $@

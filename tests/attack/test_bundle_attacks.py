@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import FinishedDemo
@@ -42,13 +43,13 @@ def refusal(bundle: Path, *, genesis: str | None = None) -> BundleError:
     """How the bundle is refused; every refusal has exit code 3 and a reason."""
     with pytest.raises(BundleError) as refused:
         verify_bundle(bundle, genesis=Digest(genesis) if genesis is not None else None)
-    assert ExitCode.NOT_VERIFIED == refused.value.exit_code
+    assert refused.value.exit_code == ExitCode.NOT_VERIFIED
     assert str(refused.value)
     return refused.value
 
 
 def rewrite(
-    bundle: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]], **manifest: str
+    bundle: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]], **manifest: Any
 ) -> Path:
     """The bundle with changed files and a manifest that fits them: what a careful forger makes."""
     made = BundleFiles.read(bundle)
@@ -161,7 +162,7 @@ def test_a_file_too_many_with_a_name_that_is_no_text_is_refused_in_words(bundle:
     strict = {"PYTHONIOENCODING": "utf-8:strict"}
     refused = accord("bundle", "verify", bundle, "--json", environment=strict)
 
-    assert (3, "accord-BUN-001") == (refused.exit_code, refused.document["code"])
+    assert (refused.exit_code, refused.document["code"]) == (3, "accord-BUN-001")
     assert "Traceback" not in refused.stderr
     assert "\x1b" not in refused.stdout + refused.stderr
 
@@ -306,7 +307,7 @@ def test_the_command_line_refuses_with_exit_code_3(bundle: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"sha256", b"sha257", 1))
     refused = accord("bundle", "verify", bundle)
 
-    assert (3, "") == (refused.exit_code, refused.stdout)
+    assert (refused.exit_code, refused.stdout) == (3, "")
     assert "error: accord-BUN-001" in refused.stderr
     assert "entries/00000002.json" in refused.stderr
     assert "hint: " in refused.stderr

@@ -95,12 +95,12 @@ def test_the_log_of_a_service_under_fire_stays_quiet(
     service.stop()
     said = service.log.read_text()
 
-    assert [] == [word for word in ("Traceback", "canary", "board", "Error") if word in said]
+    assert [word for word in ("Traceback", "canary", "board", "Error") if word in said] == []
 
 
 def test_core_dumps_are_off(shared_service: ServiceProcess) -> None:
     """A core file would hold every key: the process may not write one."""
-    assert (0, 0) == resource.prlimit(shared_service.pid, resource.RLIMIT_CORE)
+    assert resource.prlimit(shared_service.pid, resource.RLIMIT_CORE) == (0, 0)
 
 
 def test_the_state_of_one_machine_does_not_open_on_another(
@@ -115,7 +115,7 @@ def test_the_state_of_one_machine_does_not_open_on_another(
         *("--state", tmp_path / "stolen", "--listen", "127.0.0.1:0", "--json"),
     )
 
-    assert (4, "accord-SVC-004") == (refused.exit_code, refused.document["code"])
+    assert (refused.exit_code, refused.document["code"]) == (4, "accord-SVC-004")
 
 
 def test_two_services_do_not_share_a_state(service: ServiceProcess, hardware: Hardware) -> None:
@@ -126,7 +126,7 @@ def test_two_services_do_not_share_a_state(service: ServiceProcess, hardware: Ha
         *("--state", service.state, "--listen", "127.0.0.1:0", "--json"),
     )
 
-    assert (1, "accord-SVC-003") == (refused.exit_code, refused.document["code"])
+    assert (refused.exit_code, refused.document["code"]) == (1, "accord-SVC-003")
 
 
 def test_changed_state_is_refused_at_the_start(
@@ -145,7 +145,7 @@ def test_changed_state_is_refused_at_the_start(
         *("--state", service.state, "--listen", "127.0.0.1:0", "--json"),
     )
 
-    assert (7, "accord-SVC-002") == (refused.exit_code, refused.document["code"])
+    assert (refused.exit_code, refused.document["code"]) == (7, "accord-SVC-002")
 
 
 def test_a_platform_that_others_can_read_is_refused(hardware: Hardware, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_platform_that_others_can_read_is_refused(hardware: Hardware, tmp_path
         *("--state", tmp_path / "state", "--listen", "127.0.0.1:0", "--json"),
     )
 
-    assert (4, "accord-ID-002") == (refused.exit_code, refused.document["code"])
+    assert (refused.exit_code, refused.document["code"]) == (4, "accord-ID-002")
 
 
 def test_a_damaged_platform_is_refused_in_words(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_stranger_reads_nothing(board: Board, route: str) -> None:
     """Without a member's signature every read is refused, and the refusal names nobody."""
     status, body = exchange(board.url, "GET", route.format(board=board.path))
 
-    assert (403, "accord-CHN-003") == (status, problem_code(status, body))
+    assert (status, problem_code(status, body)) == (403, "accord-CHN-003")
     assert not any(name.encode() in body for name in board.names)
 
 
@@ -100,7 +100,7 @@ def test_every_route_walked_by_a_stranger_tells_no_secret(board: Board) -> None:
         answers.append(exchange(board.url, method, path, b"{}" if method == "POST" else b""))
 
     refused = [status for status, _ in answers]
-    assert [200, 200, 403, 403, 422, 422, 422, 200, 422, 422] == refused
+    assert refused == [200, 200, 403, 403, 422, 422, 422, 200, 422, 422]
     whole = b"".join(body for _, body in answers)
     for secret in (key, base64_encode(key).encode(), key.hex().encode(), b"patient"):
         assert secret not in whole
@@ -114,7 +114,7 @@ def test_a_member_of_another_board_reads_nothing(board: Board, tmp_path: Path) -
 
     status, body = exchange(board.url, "GET", path, headers=headers)
 
-    assert (403, "accord-CHN-003") == (status, problem_code(status, body))
+    assert (status, problem_code(status, body)) == (403, "accord-CHN-003")
 
 
 @pytest.mark.parametrize("flaw", ["path", "board", "tls", "old", "future", "scheme", "huge"])
@@ -136,7 +136,7 @@ def test_a_signed_read_serves_for_nothing_else(board: Board, flaw: str) -> None:
     }[flaw]
     status, body = exchange(board.url, "GET", path, headers=headers)
 
-    assert (403, "accord-CHN-003") == (status, problem_code(status, body))
+    assert (status, problem_code(status, body)) == (403, "accord-CHN-003")
 
 
 def test_the_host_header_does_not_move_a_signed_read(board: Board) -> None:
@@ -194,7 +194,7 @@ def test_an_error_that_repeats_the_callers_words_can_always_be_sent(board: Board
 
     status, answer = exchange(board.url, "POST", "/v1/attest", body)
 
-    assert (422, "accord-ENC-001") == (status, problem_code(status, answer))
+    assert (status, problem_code(status, answer)) == (422, "accord-ENC-001")
 
 
 @pytest.mark.parametrize("route", [path for method, path in OWN_ROUTES if method == "POST"])
@@ -205,7 +205,7 @@ def test_an_oversized_body_is_refused(board: Board, route: str) -> None:
     body = b'{"a":"' + b"a" * (5 << 20) + b'"}'
     status, answer = exchange(board.url, "POST", route.format(board=board.path), body)
 
-    assert (413, "accord-ENC-003") == (status, problem_code(status, answer))
+    assert (status, problem_code(status, answer)) == (413, "accord-ENC-003")
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_a_man_in_the_middle_relaying_evidence_is_noticed(board: Board, relay: R
         TrustSession.attest(relay.url, board.genesis)
 
     requests = [line for line in b"".join(relay.heard).split(b"\r\n") if b" HTTP/1.1" in line]
-    assert [b"POST /v1/attest HTTP/1.1"] == requests
+    assert requests == [b"POST /v1/attest HTTP/1.1"]
 
 
 def test_a_key_that_changes_in_mid_session_is_refused(board: Board, relay: Relay) -> None:
@@ -391,9 +391,9 @@ def test_a_genesis_that_lacks_a_signature_founds_nothing(
     alone = sign_statement(
         "genesis", genesis.to_json(), [FileIdentity.load(tmp_path / "ann").signer]
     )
-    with TrustSession.attest(shared_service.url, genesis) as session:
-        with pytest.raises(GenesisError):
-            session.found(alone)
+    session = TrustSession.attest(shared_service.url, genesis)
+    with session, pytest.raises(GenesisError):
+        session.found(alone)
 
     with pytest.raises(UnknownBoardError):
         TrustSession.open(shared_service.url, genesis.digest)
@@ -548,7 +548,7 @@ def test_a_service_set_back_is_noticed_by_who_saw_more(
         member.read(session)
 
     assert refused.value.code.startswith("accord-LED-")
-    assert ExitCode.INTEGRITY == refused.value.exit_code
+    assert refused.value.exit_code == ExitCode.INTEGRITY
 
 
 def test_a_service_that_forgot_everything_is_another_service(
@@ -574,7 +574,7 @@ def test_no_answer_of_a_service_shows_its_inside(board: Board) -> None:
     status, body = exchange(board.url, "POST", f"{board.path}/releases", b'{"schema":"x"}')
 
     document = json.loads(body)
-    assert (422, "accord-ENC-004") == (status, document["code"])
+    assert (status, document["code"]) == (422, "accord-ENC-004")
     assert "/" not in document["title"].replace("application/", "")
     assert canonical_json(document["details"]) == canonical_json(
         {"what": "release request", "found": "'x'", "expected": "accord.release-request.v1"}

@@ -37,7 +37,7 @@ def test_every_command_has_a_sentence_and_an_example(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--help` says what the command does and shows a line to type."""
-    assert 0 == run([*path, "--help"])
+    assert run([*path, "--help"]) == 0
 
     said = capsys.readouterr().out
     assert "Example" in said
@@ -48,7 +48,7 @@ def test_every_command_has_a_sentence_and_an_example(
 @pytest.mark.parametrize("noun", sorted({path[0] for path in LEAVES}))
 def test_every_noun_says_what_it_is(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The help of a noun lists its verbs."""
-    assert 0 == run([noun, "--help"])
+    assert run([noun, "--help"]) == 0
 
     said = capsys.readouterr().out
     assert all(verb in said for first, verb in LEAVES if first == noun)
@@ -58,7 +58,7 @@ def test_the_first_help_lists_the_nouns_and_the_exit_codes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`accord --help` is where a reader starts."""
-    assert 0 == run(["--help"])
+    assert run(["--help"]) == 0
 
     said = capsys.readouterr().out
     assert all(noun in said for noun, _ in LEAVES)
@@ -67,5 +67,5 @@ def test_the_first_help_lists_the_nouns_and_the_exit_codes(
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """`accord --version` names the program and its version."""
-    assert 0 == run(["--version"])
+    assert run(["--version"]) == 0
     assert f"accord, version {__version__}\n" == capsys.readouterr().out

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Command
@@ -31,7 +32,7 @@ def refused_twice(command: Command, code: str, *arguments: object) -> Finished:
     text, document = command(*arguments), command(*arguments, "--json")
     error = catalogue()[code]
     assert (error.exit_code, error.exit_code) == (text.exit_code, document.exit_code)
-    assert "" == text.stdout
+    assert text.stdout == ""
     assert text.stderr.splitlines()[-2].startswith(f"error: {code} ")
     assert f"hint: {error.hint}" == text.stderr.splitlines()[-1]
     assert {"schema", "code", "message", "hint"} == set(document.document)
@@ -76,8 +77,11 @@ def refused_twice(command: Command, code: str, *arguments: object) -> Finished:
         ("accord-CLI-001", "board found {t}/missing --service https://127.0.0.1:1"),
         ("accord-ENC-001", "board sign {t}/empty.json --home {ann} --service u --out {t}/o"),
         ("accord-CHN-001", "service attest --home {down}"),
-        ("accord-ENC-001", "shield run --service-url x --board b --policy p --service s"
-         " --storage {t} --simulated {compute}"),
+        (
+            "accord-ENC-001",
+            "shield run --service-url x --board b --policy p --service s"
+            + " --storage {t} --simulated {compute}",
+        ),
     ],
 )  # fmt: skip
 def test_every_refusal_has_its_words_and_code(
@@ -126,7 +130,7 @@ def test_wrong_use_ends_with_2(command: Command, hardware: Hardware, arguments: 
     """A command line that is not one is answered with its usage and exit code 2."""
     refused = command(*(word.format(host=hardware.trust_host) for word in arguments))
 
-    assert (2, "") == (refused.exit_code, refused.stdout)
+    assert (refused.exit_code, refused.stdout) == (2, "")
     assert "Usage: accord" in refused.stderr or "Error:" in refused.stderr
 
 
@@ -134,7 +138,7 @@ def test_wrong_use_is_a_document_too(command: Command) -> None:
     """With --json standard output is one error document also for a wrong command line."""
     refused = command("member", "new", "--json")
 
-    assert (2, "accord.error.v1") == (refused.exit_code, refused.document["schema"])
+    assert (refused.exit_code, refused.document["schema"]) == (2, "accord.error.v1")
 
 
 def test_an_address_that_is_none_is_unreachable(command: Command, board: Board) -> None:
@@ -149,7 +153,7 @@ def test_an_address_that_is_none_is_unreachable(command: Command, board: Board) 
         refused = command("service", "attest", "--home", home, "--json")
 
         assert (url, 5) == (url, refused.exit_code)
-        assert "accord-CHN-001" == refused.document["code"]
+        assert refused.document["code"] == "accord-CHN-001"
 
 
 def test_a_failed_bundle_is_refused_with_3(
@@ -171,13 +175,13 @@ def test_a_folder_that_is_no_bundle_is_not_overwritten(command: Command, board: 
         *("--policy", "job", "--service", "train", "--storage", board.storage),
         *("--simulated", board.hardware.compute_host, "--json"),
     )
-    assert 0 == shield.exit_code, shield.stderr
+    assert shield.exit_code == 0, shield.stderr
     create = ("bundle", "create", shield.document["run"], "--home", board.home("ann"))
     precious = board.root / "precious"
     precious.mkdir()
     (precious / "file").write_text("x")
     refused_twice(command, "accord-BUN-004", *create, "--out", precious)
-    assert ["file"] == [path.name for path in precious.iterdir()]
+    assert [path.name for path in precious.iterdir()] == ["file"]
     fetch = ("job", "fetch", shield.document["run"])
     where = ("--to", board.root / "new", "--storage", board.storage)
     bob = ("--home", board.home("bob"))
@@ -233,7 +237,7 @@ def test_a_trust_file_that_is_none_is_refused(command: Command, tmp_path: Path) 
 # --- votes ----------------------------------------------------------------------------------
 
 
-def open_proposal(command: Command, board: Board) -> dict[str, str]:
+def open_proposal(command: Command, board: Board) -> dict[str, Any]:
     listed = command("proposal", "list", "--home", board.home("bob"), "--json")
     (item,) = listed.document["proposals"]
     return dict(item)
@@ -249,8 +253,8 @@ def test_a_vote_without_the_typed_digits_signs_nothing(
     refused = accord(*vote, stdin=typed)
 
     assert refused.exit_code in (ExitCode.DENIED, ExitCode.INTERRUPTED)
-    assert "" == refused.stdout
-    assert ["bob"] == open_proposal(command, voted)["missing"]
+    assert refused.stdout == ""
+    assert open_proposal(command, voted)["missing"] == ["bob"]
 
 
 def test_a_vote_with_the_typed_digits_is_cast(command: Command, voted: Board) -> None:
@@ -260,7 +264,7 @@ def test_a_vote_with_the_typed_digits_is_cast(command: Command, voted: Board) ->
     vote = ("proposal", "vote", item["proposal"], "--approve", "--home", voted.home("bob"))
     cast = accord(*vote, stdin=digits + "\n")
 
-    assert 0 == cast.exit_code, cast.stderr
+    assert cast.exit_code == 0, cast.stderr
     assert item["digest"] in cast.stderr
     assert "status    enacted" in cast.stdout
 
@@ -271,7 +275,7 @@ def test_a_vote_for_another_digest_is_refused(command: Command, voted: Board) ->
     vote = ("proposal", "vote", item["proposal"], "--approve", "--home", voted.home("bob"))
     refused_twice(command, NotConfirmedError.code, *vote, "--digest", "sha256:" + 64 * "0")
 
-    assert ["bob"] == open_proposal(command, voted)["missing"]
+    assert open_proposal(command, voted)["missing"] == ["bob"]
 
 
 # --- the terminal ---------------------------------------------------------------------------
@@ -300,7 +304,7 @@ def test_only_printable_characters_are_printed(capsys: pytest.CaptureFixture[str
     out.result({}, "a\x1bb")
 
     said = capsys.readouterr()
-    assert "a?[2J???b" == plain("a\x1b[2J\r\x00\udcffb")
+    assert plain("a\x1b[2J\r\x00\udcffb") == "a?[2J???b"
     assert not set("\x1b\r\x00") & set(said.out + said.err)
 
 
@@ -308,12 +312,12 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
     """Pipes get none, NO_COLOR turns them off, FORCE_COLOR turns them on."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
-    assert "x" == coloured("x", "red", stream_is_terminal=False)
-    assert "\x1b[31mx\x1b[0m" == coloured("x", "red", stream_is_terminal=True)
+    assert coloured("x", "red", stream_is_terminal=False) == "x"
+    assert coloured("x", "red", stream_is_terminal=True) == "\x1b[31mx\x1b[0m"
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "\x1b[31mx\x1b[0m" == coloured("x", "red", stream_is_terminal=False)
+    assert coloured("x", "red", stream_is_terminal=False) == "\x1b[31mx\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "")
-    assert "x" == coloured("x", "red", stream_is_terminal=True)
+    assert coloured("x", "red", stream_is_terminal=True) == "x"
 
 
 # --- processes ------------------------------------------------------------------------------
@@ -323,7 +327,7 @@ def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
     """`python -m accord` is the command."""
     done = accord("member", "new", "ann", "--home", tmp_path / "ann", "--json")
 
-    assert (0, "ann") == (done.exit_code, done.document["name"])
+    assert (done.exit_code, done.document["name"]) == (0, "ann")
 
 
 def test_accord_shield_is_the_entry_point_of_a_tee() -> None:
@@ -331,7 +335,7 @@ def test_accord_shield_is_the_entry_point_of_a_tee() -> None:
     program = (str(Path(sys.executable).parent / "accord-shield"),)
     done = accord("run", "--help", program=program)
 
-    assert 0 == done.exit_code
+    assert done.exit_code == 0
     assert "Run one service of an enacted policy" in done.stdout
 
 
@@ -349,7 +353,7 @@ def test_an_interrupted_service_ends_with_130(hardware: Hardware, tmp_path: Path
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
 
-    assert ExitCode.INTERRUPTED == process.returncode
+    assert process.returncode == ExitCode.INTERRUPTED
     assert "listening at https://127.0.0.1:" in out
     assert "Traceback" not in err
 
@@ -363,7 +367,7 @@ def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert (130, "interrupted\n") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_a_reader_who_goes_away_is_no_failure_to_report() -> None:
@@ -385,7 +389,7 @@ def test_a_bug_is_admitted_without_a_traceback(
         raise RuntimeError(message)
 
     monkeypatch.setattr(_main.cli, "main", broken)
-    assert ExitCode.FAILURE == run([])
+    assert run([]) == ExitCode.FAILURE
     said = capsys.readouterr().err
     assert "internal failure (RuntimeError)" in said
     assert "secret" not in said
@@ -402,4 +406,4 @@ def test_the_environment_needs_no_locale(tmp_path: Path) -> None:
         env=clean, capture_output=True, check=False,
     )  # fmt: skip
 
-    assert (0, b"anchor") == (done.returncode, done.stdout[:6])
+    assert (done.returncode, done.stdout[:6]) == (0, b"anchor")

@@ -20,14 +20,13 @@ from tests.support.live import (
     terms_document,
 )
 
-
 pytestmark = pytest.mark.e2e
 
 
 def said_twice(command: Command, *arguments: object) -> tuple[Finished, Finished]:
     """The command for people and for programs; both succeed, and the second is one document."""
     text, document = command(*arguments), command(*arguments, "--json")
-    assert (0, 0) == (text.exit_code, document.exit_code), text.stderr + document.stderr
+    assert (text.exit_code, document.exit_code) == (0, 0), text.stderr + document.stderr
     assert isinstance(document.document, dict)
     assert text.stdout
     assert "\x1b" not in text.stdout + text.stderr
@@ -94,7 +93,7 @@ def test_a_board_is_founded_by_hand(
     new = ("board", "new", "two", *members, "--constitution", tmp_path / "constitution.yaml")
     genesis = tmp_path / "genesis.json"
     made = command(*new, "--trust", tmp_path / "trust.json", "--out", genesis, "--json")
-    assert 0 == made.exit_code, made.stderr
+    assert made.exit_code == 0, made.stderr
     assert "freshness solo" in made.stderr
     signatures = []
     for name in ("ann", "bob"):
@@ -116,8 +115,8 @@ def test_a_service_is_attested(command: Command, board: Board) -> None:
     text, document = said_twice(command, "service", "attest", "--home", board.home("ann"))
 
     assert "! assurance  SIMULATED" in text.stderr
-    assert ("simulated", "L1") == (document.document["assurance"], document.document["channel"])
-    assert 3 == text.stderr.count("✓")
+    assert (document.document["assurance"], document.document["channel"]) == ("simulated", "L1")
+    assert text.stderr.count("✓") == 3
 
 
 def test_a_volume_is_sealed_and_verified(command: Command, board: Board, tmp_path: Path) -> None:
@@ -128,12 +127,12 @@ def test_a_volume_is_sealed_and_verified(command: Command, board: Board, tmp_pat
     where = ("--home", board.home("ann"), "--storage", tmp_path / "storage")
     seal = ("volume", "seal", source, "--name", "records", *where)
     first = command(*seal, "--json")
-    assert (0, 1) == (first.exit_code, first.document["version"])
+    assert (first.exit_code, first.document["version"]) == (0, 1)
     same = command(*seal, "--if-changed", "--json")
     assert first.document == same.document
     (source / "a.csv").write_text("1,3\n")
     second = command(*seal, "--if-changed", "--json")
-    assert 2 == second.document["version"]
+    assert second.document["version"] == 2
     text, verified = said_twice(command, "volume", "verify", "records", *where)
     assert second.document == verified.document
     assert "every chunk is authentic" in text.stderr
@@ -153,9 +152,9 @@ def test_an_asset_is_registered_listed_and_withdrawn(
     text, first = said_twice(command, *register)
     assert "ann/data is on offer" in text.stderr
     text, listed = said_twice(command, "asset", "list", "--home", board.home("bob"))
-    assert [("ann/data", False, 0)] == [
+    assert [
         (item["asset"], item["withdrawn"], item["uses"]) for item in listed.document["assets"]
-    ]
+    ] == [("ann/data", False, 0)]
     assert "on offer" in text.stdout
     text, withdrawn = said_twice(command, "asset", "withdraw", "data", *home)
     assert "ann/data is withdrawn" in text.stderr
@@ -178,9 +177,9 @@ def test_a_policy_is_checked_proposed_voted_on_and_shown(
     create = ("proposal", "create", tmp_path / "policy.yaml", "--title", "Joint model", *home)
     _, created = said_twice(command, *create)
     proposal = created.document["proposal"]
-    assert ("open", ["ann", "bob"]) == (created.document["status"], created.document["missing"])
+    assert (created.document["status"], created.document["missing"]) == ("open", ["ann", "bob"])
     text, listed = said_twice(command, "proposal", "list", *home)
-    assert 1 == len(listed.document["proposals"])
+    assert len(listed.document["proposals"]) == 1
     assert "ann, bob" in text.stdout
     text, _ = said_twice(command, "proposal", "show", proposal[:15], *home)
     assert "missing   ann, bob" in text.stdout
@@ -201,7 +200,7 @@ def test_a_vote_against_is_a_vote(command: Command, voted: Board) -> None:
     reject = ("proposal", "vote", item["proposal"], "--reject", "--digest", item["digest"], *home)
     text, rejected = said_twice(command, *reject)
 
-    assert (["ann"], ["bob"]) == (rejected.document["approved"], rejected.document["rejected"])
+    assert (rejected.document["approved"], rejected.document["rejected"]) == (["ann"], ["bob"])
     assert "bob voted to reject" in text.stderr
 
 
@@ -211,7 +210,7 @@ def test_the_url_of_the_service_may_come_from_the_environment(
     """ACCORD_SERVICE overrides the address that a home remembers."""
     monkeypatch.setenv("ACCORD_SERVICE", "https://127.0.0.1:1")
 
-    assert 5 == command("asset", "list", "--home", board.home("ann")).exit_code
+    assert command("asset", "list", "--home", board.home("ann")).exit_code == 5
 
 
 def test_a_run_is_listed_shown_fetched_and_bundled(
@@ -227,9 +226,9 @@ def test_a_run_is_listed_shown_fetched_and_bundled(
         *("--simulated", board.hardware.compute_host),
     )
     ran = accord("shield", "run", *shield, "--json")
-    assert 0 == ran.exit_code, ran.stderr
+    assert ran.exit_code == 0, ran.stderr
     in_words = accord("run", *shield, program=(str(Path(sys.executable).parent / "accord-shield"),))
-    assert 0 == in_words.exit_code, in_words.stderr
+    assert in_words.exit_code == 0, in_words.stderr
     assert "assurance  SIMULATED" in in_words.stdout
     assert "! SIMULATED TEE" in in_words.stderr
     run, home = ran.document["run"], ("--home", board.home("ann"))
@@ -237,12 +236,12 @@ def test_a_run_is_listed_shown_fetched_and_bundled(
     assert [run] == [item["run"] for item in listed.document["runs"]][:1]
     assert "ended with 0" in text.stdout
     text, shown = said_twice(command, "job", "show", run, *home)
-    assert ["ann"] == shown.document["outputs"][0]["readers"]
+    assert shown.document["outputs"][0]["readers"] == ["ann"]
     fetch = ("job", "fetch", run, "model", *home, "--storage", board.storage)
     for place in ("text", "json"):
         flags = ("--json",) if place == "json" else ()
         fetched = command(*fetch, "--to", tmp_path / place, *flags)
-        assert (0, "abab") == (fetched.exit_code, (tmp_path / place / "m.txt").read_text())
+        assert (fetched.exit_code, (tmp_path / place / "m.txt").read_text()) == (0, "abab")
     said_twice(command, "bundle", "create", run, "--out", tmp_path / "bundle", *home)
     text, verified = said_twice(
         command, "bundle", "verify", tmp_path / "bundle", "--genesis", board.genesis.digest

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 from tests.support.live import (
@@ -20,6 +21,7 @@ from tests.support.live import (
     ServiceProcess,
     accord,
     found_board,
+    release_request,
 )
 
 from accord.client import (
@@ -28,7 +30,8 @@ from accord.client import (
     withdraw_asset,
 )
 from accord.encoding import Digest
-from accord.errors import AccordError, ChannelError
+from accord.errors import AccordError, AppraisalError, ChannelError
+from accord.evidence import Role
 from accord.volumes import LocalStore, verify_volume
 
 pytestmark = pytest.mark.e2e
@@ -45,7 +48,7 @@ class Writer:
         self.failures: list[AccordError] = []
         self._thread = threading.Thread(target=self._write)
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -82,7 +85,7 @@ def test_nothing_acknowledged_is_lost_when_the_service_is_killed(
     service: ServiceProcess, hardware: Hardware, tmp_path: Path
 ) -> None:
     """Killed again and again under load, the service still has every entry in its place."""
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311 - moments, not secrets
     board = found_board(tmp_path / "board", hardware, service.start().url)
     for _ in range(ROUNDS):
         with Writer(board) as writer:
@@ -103,7 +106,7 @@ def test_votes_take_effect_although_the_service_is_killed(
     service: ServiceProcess, hardware: Hardware, tmp_path: Path
 ) -> None:
     """However a kill falls between the last vote and its enactment, the policy is enacted."""
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311 - moments, not secrets
     board = found_board(tmp_path / "board", hardware, service.start().url)
     tag = board.offer("ann", "data")
     before = None
@@ -174,7 +177,7 @@ def test_a_shield_killed_at_any_moment_leaves_nothing_in_the_open(
     job: Board, tmp_path: Path
 ) -> None:
     """No plaintext file, no mount and no process stays; the volume is whole, a new run works."""
-    chance = random.Random(11)
+    chance = random.Random(11)  # noqa: S311 - moments, not secrets
     scratch = tmp_path / "compute-host"
     scratch.mkdir()
     environment = {**os.environ, "TMPDIR": str(scratch)}
@@ -192,10 +195,10 @@ def test_a_shield_killed_at_any_moment_leaves_nothing_in_the_open(
 
         places = [scratch, job.storage]
         files = [path for place in places for path in place.rglob("*") if path.is_file()]
-        assert [] == [path for path in scratch.rglob("*") if path.is_file()]
+        assert [path for path in scratch.rglob("*") if path.is_file()] == []
         assert not any(b"canary" in path.read_bytes() for path in files)
         assert str(scratch) not in Path("/proc/self/mounts").read_text()
-        assert [] == _processes_with(b"/in/ann-data/file.txt")
+        assert _processes_with(b"/in/ann-data/file.txt") == []
 
     entry = load_ring_entry(job.home("ann"), "data")
     assert entry.tag is not None
@@ -204,17 +207,17 @@ def test_a_shield_killed_at_any_moment_leaves_nothing_in_the_open(
     finished = subprocess.run(
         shield_command(job), env=environment, capture_output=True, timeout=60, check=False
     )
-    assert 0 == finished.returncode, finished.stderr
+    assert finished.returncode == 0, finished.stderr
     run = json.loads(finished.stdout)["run"]
     fetched = accord(
         *("job", "fetch", run, "model", "--to", tmp_path / "model", "--home", job.home("ann")),
         *("--storage", job.storage, "--json"),
         environment={"ACCORD_SERVICE": job.url},
     )
-    assert (0, "THE CANARY PATIENT\n") == (
+    assert (
         fetched.exit_code,
         (tmp_path / "model" / "model.txt").read_text(),
-    )
+    ) == (0, "THE CANARY PATIENT\n")
 
 
 def _processes_with(words: bytes) -> list[int]:
@@ -239,22 +242,18 @@ def test_a_program_that_fails_leaves_no_output(board: Board) -> None:
     volumes = set(board.storage.iterdir())
     refused = accord(*shield_command(board)[3:])
 
-    assert (1, "accord-SHD-021") == (refused.exit_code, refused.document["code"])
+    assert (refused.exit_code, refused.document["code"]) == (1, "accord-SHD-021")
     assert volumes == set(board.storage.iterdir())
     member = board.member("bob")
     with member.connect() as session:
         _, machine, _ = member.read(session)
     (record,) = machine.runs.values()
     assert record.statement is not None
-    assert (9, ()) == (record.statement.exit_code, record.statement.outputs)
+    assert (record.statement.exit_code, record.statement.outputs) == (9, ())
 
 
 def test_a_shield_that_measures_differently_gets_nothing(job: Board) -> None:
     """An environment that the policy does not name is refused, and no use is counted."""
-    from tests.support.live import release_request
-
-    from accord.errors import AppraisalError
-    from accord.evidence import Role
 
     other = job.hardware.attester(Role.SHIELD, mrtd=bytes(48))
     with TrustSession.attest(job.url, job.genesis) as session:
@@ -263,4 +262,4 @@ def test_a_shield_that_measures_differently_gets_nothing(job: Board) -> None:
         member = job.member("ann")
         _, machine, _ = member.read(session)
 
-    assert {} == machine.runs
+    assert machine.runs == {}

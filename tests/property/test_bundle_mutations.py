@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def victim(demo: FinishedDemo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def victim(demo: FinishedDemo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the demo's bundle that every example damages and repairs."""
     return Path(shutil.copytree(demo.bundle, tmp_path_factory.mktemp("victim") / "bundle"))
 
@@ -40,7 +39,7 @@ def test_any_changed_byte_is_noticed(victim: Path, data: st.DataObject) -> None:
     finally:
         path.write_bytes(original)
 
-    assert ExitCode.NOT_VERIFIED == refused.value.exit_code
+    assert refused.value.exit_code == ExitCode.NOT_VERIFIED
 
 
 @given(data=st.data())

@@ -40,6 +40,7 @@ def register(out: Output, name: str, terms: Path, volume: str | None, home: Path
     with member.connect() as session:
         _, machine, _ = member.read(session)
         offer, index = offer_asset(member, session, machine, name, agreed, volume=volume or name)
+        member.read(session)  # The home remembers a log that has the offer.
     out.fact(f"{offer.name} is on offer, entry {index}")
     out.result({"index": index, "offer": offer.to_json()}, f"tag  {offer.tag}")
 
@@ -58,6 +59,7 @@ def withdraw(out: Output, name: str, home: Path) -> None:
     with member.connect() as session:
         _, machine, _ = member.read(session)
         index = withdraw_asset(member, session, machine, name)
+        member.read(session)  # A rollback to before the withdrawal is noticed from now on.
     out.fact(f"{member.name}/{name} is withdrawn, entry {index}")
     out.result({"index": index, "asset": f"{member.name}/{name}"}, f"index  {index}")
 

@@ -12,7 +12,7 @@ import click
 
 from accord import __version__
 from accord.cli._output import Output
-from accord.errors import AccordError, ExitCode
+from accord.errors import AccordError, CommandLineError, ExitCode
 
 _NOUNS = {
     "asset": "offer an asset under terms, withdraw it, list assets",
@@ -77,7 +77,10 @@ def run(arguments: Sequence[str]) -> int:
         output.error(error)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        if output.json:
+            output.error(CommandLineError(detail=error.format_message()))
+        else:
+            error.show()
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         output.note("interrupted")

@@ -22,7 +22,6 @@ from accord.cli._options import (
 )
 from accord.cli._output import Output
 
-
 MAX_PORT = 65535
 
 

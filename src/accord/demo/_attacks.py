@@ -98,20 +98,19 @@ def undo_rollback(layout: Layout) -> None:
 
 def _operator_reads(stage: Stage) -> dict[str, str]:
     stage.heading("attack: the operator reads everything on its disk")
-    secrets = dict.fromkeys(_secrets(stage))
-    files = [path for path in stage.layout.operator.rglob("*") if path.is_file()]
-    size = 0
-    for path in files:
-        data = path.read_bytes()
-        size += len(data)
-        for secret in secrets:
-            if secret in data:
-                raise StepFailedError(
-                    command=f"search {path.name}", exit_code="plaintext found", expected="none"
-                )
+    secrets = frozenset(_secrets(stage))
+    found, size = _search(secrets, stage.layout.operator)
+    if found:
+        raise StepFailedError(
+            command="search operator/", exit_code=f"{len(found)} values found", expected="none"
+        )
+    # A search that finds nothing proves something only if it would have found it.
+    control = frozenset().union(*(_search(secrets, stage.layout.home(m))[0] for m in MEMBERS))
+    if not control:
+        raise StepFailedError(command="search the owners", exit_code="nothing", expected="found")
     reason = (
-        f"none of {len(secrets)} values of records, keys, program and model occurs"
-        f" in {len(files)} files, {size} bytes"
+        f"none of {len(secrets)} values of records, keys, program and model occurs in {size} bytes"
+        f" of operator/; the same search of their owners' folders finds {len(control)}"
     )
     stage.show(f"    {reason}")
     return {
@@ -120,6 +119,19 @@ def _operator_reads(stage: Stage) -> dict[str, str]:
         "code": "ciphertext-only",
         "reason": reason,
     }
+
+
+def _search(secrets: frozenset[bytes], folder: Path) -> tuple[frozenset[bytes], int]:
+    """The secrets that occur in any file below ``folder``, and how many bytes were searched."""
+    found, size = set(), 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            size += len(data)
+            # Every window of the file once, so that thousands of secrets cost one pass.
+            windows = {data[i : i + MIN_VALUE] for i in range(len(data) - MIN_VALUE + 1)}
+            found |= {s for s in secrets if s[:MIN_VALUE] in windows and s in data}
+    return frozenset(found), size
 
 
 def _secrets(stage: Stage) -> Iterator[bytes]:

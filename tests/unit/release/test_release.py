@@ -52,6 +52,7 @@ from accord.release import (
     RunOutput,
     RunStatement,
     ServiceStart,
+    _challenges,
     asset_key_context,
     decide,
     enacted_service,
@@ -62,7 +63,6 @@ from accord.release import (
     parse_run_id,
     service_binding,
 )
-from accord.release import _challenges
 from accord.release._challenges import LIFETIME
 
 
