@@ -506,7 +506,7 @@ class UsesExhaustedError(ReleaseError):
 
 
 class UnknownRunError(ReleaseError):
-    """there is no run {run} that this statement could end"""
+    """there is no run {run} here, or none that this could be about"""
 
     code = "accord-REL-009"
     hint = "a run statement is accepted once, signed by the key that the release attested"

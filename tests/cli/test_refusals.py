@@ -25,6 +25,7 @@ from accord.identity import FileIdentity
 pytestmark = pytest.mark.e2e
 
 NO_RUN = "run-" + 32 * "0"
+SHIELD = "shield run --service-url x --board b --policy p --service s"
 
 
 def refused_twice(command: Command, code: str, *arguments: object) -> Finished:
@@ -79,8 +80,7 @@ def refused_twice(command: Command, code: str, *arguments: object) -> Finished:
         ("accord-CHN-001", "service attest --home {down}"),
         (
             "accord-ENC-001",
-            "shield run --service-url x --board b --policy p --service s"
-            + " --storage {t} --simulated {compute}",
+            f"{SHIELD} --storage {{t}} --simulated {{compute}}",
         ),
     ],
 )  # fmt: skip

@@ -181,7 +181,7 @@ def test_a_demo_killed_at_random_moments_goes_on(tmp_path: Path) -> None:
     chance = random.Random(os.getpid())  # noqa: S311 - moments, not secrets
     folder = tmp_path / "killed"
     command = [*ACCORD, "demo", "hospitals", "--out", str(folder), "--json"]
-    moments = [chance.uniform(1, 12) for _ in range(3)]
+    moments = [chance.uniform(0.5, 8) for _ in range(3)]
     for moment in moments:
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -27,7 +27,7 @@ from accord.errors import catalogue
 from accord.evidence import Role
 from accord.identity import FileIdentity
 from accord.service import create_app
-from tests.support.live import Hardware, make_genesis, make_service
+from tests.support.live import EVERYBODY, Hardware, make_genesis, make_service
 
 GET_ROUTES = ("{board}/genesis", "{board}/log", "{board}/objects/" + 64 * "a")
 POST_ROUTES = (
@@ -64,10 +64,13 @@ class InProcess:
 
     hardware: Hardware
     root: Path
+    constitution: Mapping[str, Any] = field(default_factory=lambda: EVERYBODY)
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
 
     def __post_init__(self) -> None:
-        self.genesis, self.envelope = make_genesis(self.root, self.hardware)
+        self.genesis, self.envelope = make_genesis(
+            self.root, self.hardware, constitution=self.constitution
+        )
         self.service = make_service(self.hardware.attester(Role.SERVICE))
         self.app = create_app(self.service)
         self.host = self.service.found(self.envelope)

@@ -84,17 +84,14 @@ def verify_bundle(path: Path, *, genesis: Digest | None = None) -> BundleReport:
 
 def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
     # (2) The entries are a whole log, in order, with nothing beside them.
-    ledger = _ledger(bundle)
     # (3) Entry 0 is the genesis of the board that the caller means, signed by every founder;
     #     replaying the rest re-checks every signature, vote, term and use.
-    machine = Machine.found(ledger.entry(0))
+    ledger, machine = Machine.replay(_entries(bundle))
     found = machine.board.board
     if genesis is not None and found != genesis:
         raise BundleGenesisError(found=found, expected=genesis)
     if bundle.board != found:
         raise BundleFileError(name="manifest.json", detail=f"names board {bundle.board}")
-    for index in range(1, ledger.size):
-        machine.apply(ledger.entry(index))
     # (4) The checkpoint is over exactly this log, by the key that the service attested.
     if machine.log_key is None:
         raise BundleContentError(detail="no trust service ever started on this board")
@@ -130,11 +127,11 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
     )
 
 
-def _ledger(bundle: BundleFiles) -> Ledger:
+def _entries(bundle: BundleFiles) -> list[bytes]:
     entries = sorted(name for name in bundle.files if name.startswith("entries/"))
     if entries != [entry_name(index) for index in range(len(entries))] or not entries:
         raise BundleContentError(detail="entries are missing")
-    return Ledger.from_entries(bundle.files[name] for name in entries)
+    return [bundle.files[name] for name in entries]
 
 
 class _Evidence:

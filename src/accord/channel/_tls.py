@@ -12,8 +12,8 @@ import os
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import NameOID
 
-_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "accord trust service")])
+if TYPE_CHECKING:  # Loaded with the first handshake: most commands need no certificate.
+    from cryptography import x509
+
 _FROM = datetime(2020, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(2120, 1, 1, tzinfo=UTC)
 """The certificate's dates carry no meaning: the key dies with the process."""
@@ -39,11 +40,15 @@ class TLSIdentity:
 
     @classmethod
     def generate(cls) -> TLSIdentity:
+        from cryptography import x509
+        from cryptography.x509.oid import NameOID
+
         key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "accord trust service")])
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(_NAME)
-            .issuer_name(_NAME)
+            .subject_name(name)
+            .issuer_name(name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(_FROM)
@@ -101,6 +106,8 @@ class PinnedContext(ssl.SSLContext):
 
     def check(self, certificate: bytes) -> None:
         """Raises ``ssl.SSLError`` unless ``certificate`` (DER) has the pinned key."""
+        from cryptography import x509
+
         try:
             found = _spki_sha256(x509.load_der_x509_certificate(certificate))
         except ValueError as exc:

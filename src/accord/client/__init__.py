@@ -3,7 +3,7 @@
 
 from accord.client._assets import load_ring_entry, offer_asset, seal_asset, withdraw_asset
 from accord.client._home import MemberHome
-from accord.client._session import CHANNEL_LEVEL, TrustSession, replay
+from accord.client._session import CHANNEL_LEVEL, TrustSession
 from accord.client._votes import find_proposal, propose, vote
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "load_ring_entry",
     "offer_asset",
     "propose",
-    "replay",
     "seal_asset",
     "vote",
     "withdraw_asset",

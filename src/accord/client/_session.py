@@ -261,10 +261,9 @@ class TrustSession:
         fields.end()
         if not isinstance(entries, list):
             raise ReplyError(detail="no list of entries")
-        ledger = Ledger.from_entries(base64_decode(str(item), what="entry") for item in entries)
+        ledger, machine = Machine.replay(base64_decode(str(item), what="entry") for item in entries)
         key, origin = self.keyset.verify_key, log_origin(self.board)
         ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
-        machine = replay(ledger)
         if machine.board.board != self.board or machine.log_key != key:
             raise LogKeyError(index=0)
         return ledger, machine, note
@@ -283,13 +282,3 @@ class TrustSession:
         )
         headers = {"Authorization": request.header(signer)}
         return self._connection.send("GET", path, headers=headers).content
-
-
-def replay(ledger: Ledger) -> Machine:
-    """The state that a log leads to. Raises what `Machine.apply` raises."""
-    if not ledger.size:
-        raise GenesisError(detail="the log is empty")
-    machine = Machine.found(ledger.entry(0))
-    for index in range(1, ledger.size):
-        machine.apply(ledger.entry(index))
-    return machine

@@ -39,23 +39,23 @@ def _refused(name: str, document: dict[str, Any]) -> dict[str, str]:
 
 def _changed_code(stage: Stage) -> dict[str, str]:
     stage.heading("attack: the lab changes its program after the vote")
-    lab, accord = stage.layout.home("lab"), stage.commands.accord
+    lab, together = stage.layout.home("lab"), stage.commands.together
     changed = lab / "program-changed"
     changed.mkdir(exist_ok=True)
     text = (lab / "program" / "train.py").read_text()
     (changed / "train.py").write_text(text + "\n# and here the patients leave with the model\n")
-    accord(seal_command("lab", "train-changed", "program-changed"))
-    accord(f"{register_command('lab', 'train')} --volume train-changed")
-    refused = _refused("changed-training-code", stage.launch(expect=4))
-    accord(register_command("lab", "train"))
-    return refused
+    together([seal_command("lab", "train-changed", "program-changed")])
+    together([f"{register_command('lab', 'train')} --volume train-changed"])
+    return _refused("changed-training-code", stage.launch(expect=4))
 
 
 def _withdrawn_consent(stage: Stage) -> dict[str, str]:
     stage.heading("attack: the job is started although hospital B withdrew its consent")
-    stage.commands.accord("asset withdraw records --home hospital-b")
+    # Meanwhile the lab offers again what was voted on: this refusal is for another reason.
+    restore = register_command("lab", "train")
+    stage.commands.together([restore, "accord asset withdraw records --home hospital-b"])
     refused = _refused("withdrawn-consent", stage.launch(expect=4))
-    stage.commands.accord(register_command("hospital-b", "records"))
+    stage.commands.together([register_command("hospital-b", "records")])
     return refused
 
 

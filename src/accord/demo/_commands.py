@@ -16,6 +16,8 @@ from typing import Any
 from accord.errors import StepFailedError
 
 TIMEOUT_S = 120
+SIDE_BY_SIDE = 3
+"""Processes at once: their starts and waits overlap also on two cores."""
 
 
 class Commands:
@@ -36,19 +38,16 @@ class Commands:
         words = [sys.executable, "-m", "accord", *shlex.split(command), "--json"]
         return self._run(f"accord {command}", words, expect, environment or {})
 
+    def python(self, program: str) -> Any:
+        """A stakeholder's own program, outside of accord; the JSON that it prints, if any."""
+        return self._run(f"python {program}", [sys.executable, *shlex.split(program)], 0, {})
+
     def together(self, commands: Iterable[str]) -> list[Any]:
-        """Commands of different people that do not depend on one another, side by side."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            return list(pool.map(self.accord, commands))
-
-    def python(self, programs: Iterable[str]) -> list[Any]:
-        """Stakeholders' own programs, outside of accord; the JSON that each prints, if any."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            return list(pool.map(self._python, programs))
-
-    def _python(self, program: str) -> Any:
-        words = [sys.executable, *shlex.split(program)]
-        return self._run(f"python {program}", words, 0, {})
+        """Runs `accord` or `python` commands that do not depend on one another, side by side."""
+        runners: dict[str, Callable[[str], Any]] = {"accord": self.accord, "python": self.python}
+        with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
+            split = (command.partition(" ") for command in commands)
+            return list(pool.map(lambda item: runners[item[0]](item[2]), split))
 
     def _run(self, command: str, words: list[str], expect: int, environment: dict[str, str]) -> Any:
         self._show(f"$ {command}")

@@ -51,13 +51,12 @@ class Demo(Stage):
         self._prepare()
         with self._trust_service():
             self._found_board()
-            self._seal_assets()
-            refused = self._vote_on_policy()
+            tags, attestation = self._offer_assets()
+            refused = self._vote_on_policy(tags, attestation)
             self.heading("4, 5. service and shield attest one another; keys are released; training")
             seen = self.commands.accord("service attest --home clinic")
             run = self.launch()
-            models = self._evaluate(run["run"])
-            bundle = self._prove(run["run"])
+            models, bundle = self._evaluate_and_prove(run["run"])
             attacks = _attacks.try_all(self)
         return {
             "schema": "accord.demo.v1",
@@ -101,7 +100,8 @@ class Demo(Stage):
         (layout.root / "README.txt").write_text(READ_ME)
         self.commands.accord(f"sim vendor {VENDOR}")
         self.commands.together(
-            f"sim platform {platform} --vendor {VENDOR}" for platform in (TRUST_HOST, COMPUTE_HOST)
+            f"accord sim platform {platform} --vendor {VENDOR}"
+            for platform in (TRUST_HOST, COMPUTE_HOST)
         )
 
     @contextmanager
@@ -151,7 +151,7 @@ class Demo(Stage):
     def _found_board(self) -> None:
         self.heading("1. identities, and a board that four stakeholders found")
         accord, together = self.commands.accord, self.commands.together
-        together(f"member new {name} --home {name}" for name in MEMBERS)
+        together(f"accord member new {name} --home {name}" for name in MEMBERS)
         if not (self.layout.public / "genesis.json").exists():
             reference = accord(f"attest reference --role service --simulated {TRUST_HOST}")
             (self.layout.public / "service.json").write_text(json.dumps(reference))
@@ -162,14 +162,15 @@ class Demo(Stage):
                 " --trust board/service.json --out board/genesis.json"
             )
         together(
-            f"board sign board/genesis.json --home {name} --service {self.url}"
+            f"accord board sign board/genesis.json --home {name} --service {self.url}"
             f" --out board/{name}.signature.json"
             for name in MEMBERS
         )
         signatures = " ".join(f"board/{name}.signature.json" for name in MEMBERS)
         self.board = accord(f"board found {signatures} --service {self.url}")["digest"]
 
-    def _seal_assets(self) -> None:
+    def _offer_assets(self) -> tuple[dict[str, str], Any]:
+        """Everything sealed and on offer; the tags, and what shields measure as here."""
         self.heading("2. each owner seals its asset; the operator stores ciphertext")
         ring = self.layout.home("hospital-a") / "volumes" / "records.secret.json"
         if not ring.exists() or not self.layout.old_head.exists():
@@ -177,28 +178,24 @@ class Demo(Stage):
             first = self.layout.home("hospital-a") / "first-export"
             first.mkdir(exist_ok=True)
             write_records(first / "records.csv", self.data.hospital_a[:-6])
-            self.commands.accord(seal_command("hospital-a", "records", "first-export"))
+            self.commands.together([seal_command("hospital-a", "records", "first-export")])
             _attacks.keep_old_version(self.layout)
         together = self.commands.together
         together(seal_command(owner, name, folder) for owner, (name, folder) in ASSETS.items())
         for owner in ASSETS:
             (self.layout.home(owner) / "terms.yaml").write_text(terms_text())
-        together(register_command(owner, name) for owner, (name, _) in ASSETS.items())
+        reference = f"accord attest reference --role shield --simulated {COMPUTE_HOST}"
+        registers = (register_command(owner, name) for owner, (name, _) in ASSETS.items())
+        *offers, shield = together((*registers, reference))
+        tags = {item["offer"]["name"]: item["offer"]["tag"] for item in offers}
+        return tags, shield["attestation"]
 
-    def _vote_on_policy(self) -> dict[str, Any] | None:
+    def _vote_on_policy(self, tags: dict[str, str], attestation: Any) -> dict[str, Any] | None:
         """The policy enacted; returns how the job was refused while one vote was missing."""
         self.heading("3. a policy is proposed, reviewed and voted on")
         accord = self.commands.accord
-        assets, shield, listed = self.commands.together(
-            (
-                "asset list --home lab",
-                f"attest reference --role shield --simulated {COMPUTE_HOST}",
-                "proposal list --home lab",
-            )
-        )
-        tags = {item["asset"]: item["tag"] for item in assets["assets"]}
-        enacted = [item for item in listed["proposals"] if item["status"] == "enacted"]
-        attestation = shield["attestation"]
+        listed = accord("proposal list --home lab")["proposals"]
+        enacted = [item for item in listed if item["status"] == "enacted"]
         if enacted and self._in_force(enacted[-1]["digest"], tags, attestation):
             self.show("this policy is in force already: the votes of the last run stand")
             return None
@@ -227,30 +224,33 @@ class Demo(Stage):
         return bool(self.commands.accord("policy check lab/policy.yaml")["digest"] == digest)
 
     def _approve(self, proposal: dict[str, Any], *names: str) -> None:
-        vote = f"proposal vote {proposal['proposal']} --approve --digest {proposal['digest']}"
+        vote = (
+            f"accord proposal vote {proposal['proposal']} --approve --digest {proposal['digest']}"
+        )
         self.commands.together(f"{vote} --home {name}" for name in names)
 
-    def _evaluate(self, run: str) -> dict[str, Any]:
-        self.heading("6. the model is for the clinic alone, which tries it on unseen patients")
-        model = f"clinic/model-{run}"
-        self.commands.accord(
-            f"job fetch {run} model --to {model} --home clinic --storage operator/storage"
+    def _evaluate_and_prove(self, run: str) -> tuple[dict[str, Any], Any]:
+        self.heading("6. the model is for the clinic alone; what each hospital reaches alone")
+        together, model = self.commands.together, f"clinic/model-{run}"
+        fetch = f"accord job fetch {run} model --to {model} --home clinic"
+        train = "python lab/program/train.py --out"
+        together(
+            (
+                f"{fetch} --storage operator/storage",
+                f"accord bundle create {run} --out bundle --home clinic",
+                f"{train} hospital-a/alone.npz hospital-a/records/records.csv",
+                f"{train} hospital-b/alone.npz hospital-b/records/records.csv",
+            )
         )
-        self.show("   for comparison, outside of accord: what each hospital reaches alone")
-        self.commands.python(
-            f"lab/program/train.py --out {name}/alone.npz {name}/records/records.csv"
-            for name in ("hospital-a", "hospital-b")
-        )
+        self.heading("7. unseen patients; the proof, checked against the genesis digest alone")
         files = (f"{model}/model.npz", "hospital-a/alone.npz", "hospital-b/alone.npz")
-        joint, a, b = self.commands.python(
-            f"clinic/evaluate.py --model {path} clinic/unseen.csv" for path in files
+        bundle, joint, a, b = together(
+            (
+                f"accord bundle verify bundle --genesis {self.board}",
+                *(f"python clinic/evaluate.py --model {path} clinic/unseen.csv" for path in files),
+            )
         )
-        return {"joint": joint, "hospital_a": a, "hospital_b": b}
-
-    def _prove(self, run: str) -> Any:
-        self.heading("7. the proof, checked offline against the genesis digest alone")
-        self.commands.accord(f"bundle create {run} --out bundle --home clinic")
-        return self.commands.accord(f"bundle verify bundle --genesis {self.board}")
+        return {"joint": joint, "hospital_a": a, "hospital_b": b}, bundle
 
     def _stakeholders(self) -> list[dict[str, Any]]:
         data = self.data

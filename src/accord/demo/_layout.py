@@ -102,11 +102,11 @@ class Layout:
 
 def seal_command(owner: str, name: str, folder: str) -> str:
     where = f"--home {owner} --storage operator/storage"
-    return f"volume seal {owner}/{folder} --name {name} {where} --if-changed"
+    return f"accord volume seal {owner}/{folder} --name {name} {where} --if-changed"
 
 
 def register_command(owner: str, name: str) -> str:
-    return f"asset register {name} --terms {owner}/terms.yaml --home {owner}"
+    return f"accord asset register {name} --terms {owner}/terms.yaml --home {owner}"
 
 
 def terms_text() -> str:

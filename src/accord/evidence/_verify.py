@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from types import MappingProxyType
 
 from accord.encoding import Digest
 from accord.errors import AnchorUnknownError, BindingMismatchError
 from accord.evidence._binding import Binding
 from accord.evidence._claims import Claims
 from accord.evidence._evidence import Evidence
-from accord.evidence._tdx import verify_tdx
 from accord.policy import Family
 
-_FAMILIES: Mapping[Family, Callable[..., tuple[Claims, bytes]]] = MappingProxyType(
-    {Family.TDX: verify_tdx}
-)
+
+def _verifier(family: Family) -> Callable[..., tuple[Claims, bytes]]:
+    """The family's verifier; each is loaded when its first evidence comes."""
+    match family:
+        case Family.TDX:
+            from accord.evidence._tdx import verify_tdx
+
+            return verify_tdx
 
 
 def verify(
@@ -37,7 +40,7 @@ def verify(
     if not anchors:
         raise AnchorUnknownError(what="evidence", actual="any", expected="none at all")
     # (1) to (11) Everything that depends on the family.
-    claims, report_data = _FAMILIES[evidence.family](
+    claims, report_data = _verifier(evidence.family)(
         evidence.blob, evidence.collateral, anchors=anchors, now=now
     )
     # (12) It was made for this purpose, role, nonce, key, connection and claims.

@@ -72,7 +72,7 @@ class FileIdentity:
             if found.public.name != name:
                 raise IdentityConflictError(path=home, found=found.public.name, expected=name)
             if not (home / _PUBLIC_FILE).exists():  # An earlier call was cut off in between.
-                found._publish()
+                _publish(found)
             return found
         Fields({"name": name}, "identity").name("name")
         document = canonical_json(
@@ -85,11 +85,8 @@ class FileIdentity:
         )
         write_whole(secret, document, mode=PRIVATE)
         identity = cls.load(home)
-        identity._publish()
+        _publish(identity)
         return identity
-
-    def _publish(self) -> None:
-        write_whole(self.home / _PUBLIC_FILE, canonical_json(self.public.to_json()))
 
     @classmethod
     def load(cls, home: Path) -> FileIdentity:
@@ -109,3 +106,7 @@ class FileIdentity:
             name, signer.verify_key, SealKey(seal.public_key().public_bytes_raw())
         )
         return cls(home, public, signer, seal)
+
+
+def _publish(identity: FileIdentity) -> None:
+    write_whole(identity.home / _PUBLIC_FILE, canonical_json(identity.public.to_json()))

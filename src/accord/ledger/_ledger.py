@@ -40,10 +40,15 @@ class Ledger:
         """
         ledger = cls()
         for data in entries:
-            entry = Entry.from_bytes(data)
-            ledger._check(entry)
-            ledger._push(entry, data)
+            ledger.extend(data)
         return ledger
+
+    def extend(self, data: bytes) -> Entry:
+        """Adds the next entry from its bytes, checked as `append` does, and returns it read."""
+        entry = Entry.from_bytes(data)
+        self._check(entry)
+        self._push(entry, data)
+        return entry
 
     @property
     def size(self) -> int:

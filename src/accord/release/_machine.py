@@ -7,7 +7,7 @@ when it starts, and what an auditor runs offline. It has no clock, network or ra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from accord.errors import (
     WrongBoardError,
 )
 from accord.identity import Keyset, Statement, VerifyKey, statement_kind, verify_statement
-from accord.ledger import Entry
+from accord.ledger import Entry, Ledger
 from accord.policy import Policy
 from accord.release._consent import enacted_service, owners_consent
 from accord.release._documents import Release, ServiceStart
@@ -62,6 +62,24 @@ class Machine:
         machine = cls(BoardState.found(verify_genesis(entry.envelope)))
         machine.board.recorded[entry.envelope.statement_digest] = 0
         return machine
+
+    @classmethod
+    def replay(cls, entries: Iterable[bytes]) -> tuple[Ledger, Machine]:
+        """The log of ``entries`` and the state it leads to; each entry is read once.
+
+        Whether the log is the latest, or the only one, is *not* known here.
+        Raises what `Ledger.extend`, `found` and `apply` raise.
+        """
+        ledger, machine = Ledger(), None
+        for data in entries:
+            entry = ledger.extend(data)
+            if machine is None:
+                machine = cls.found(entry)
+            else:
+                machine.apply(entry)
+        if machine is None:
+            raise GenesisError(detail="the log is empty")
+        return ledger, machine
 
     def apply(self, entry: Entry) -> Statement:
         """Takes the next entry into the state, or raises and changes nothing.

@@ -67,10 +67,7 @@ class BoardHost:
         Raises ``StoreIntegrityError`` where an entry does not hold.
         """
         try:
-            ledger = Ledger.from_entries(store.entries(board))
-            machine = Machine.found(ledger.entry(0))
-            for index in range(1, ledger.size):
-                machine.apply(ledger.entry(index))
+            ledger, machine = Machine.replay(store.entries(board))
         except StoreIntegrityError:
             raise
         except AccordError as exc:

@@ -199,9 +199,15 @@ def _attest_and_receive(session: TrustSession, job: Job, attester: Attester) -> 
         raise GrantError(detail="it is for another board or service")
     if [(item.asset, item.tag) for item in grant.inputs] != wanted:
         raise GrantError(detail="its keys are not those of the service's inputs")
-    known = {identity.name for identity in grant.readers}
+    # The founders signed the readers' keys; the grant may only repeat them.
+    members = session.genesis.members
+    known = {
+        reader.name
+        for reader in grant.readers
+        if reader.name in members and members[reader.name].identity == reader
+    }
     if any(not set(output.readers) <= known for output in grant.service.outputs):
-        raise GrantError(detail="a reader's key is missing")
+        raise GrantError(detail="a reader's key is not the one in the genesis")
     return _Released(grant, signer, timing)
 
 

@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from accord.channel import PinnedContext, TLSIdentity, from_problem, to_problem
 from accord.errors import (
@@ -77,7 +78,7 @@ def test_a_pin_accepts_one_key_alone() -> None:
     """The first key is remembered; every other one is refused, and so is what is no certificate."""
     first, second = TLSIdentity.generate(), TLSIdentity.generate()
     context = PinnedContext.create()
-    der = [item.certificate.public_bytes(_der()) for item in (first, second)]
+    der = [item.certificate.public_bytes(Encoding.DER) for item in (first, second)]
     context.check(der[0])
     context.check(der[0])
     assert context.pinned == first.spki_sha256
@@ -85,12 +86,6 @@ def test_a_pin_accepts_one_key_alone() -> None:
         context.check(der[1])
     with pytest.raises(ssl.SSLError, match="unreadable"):
         context.check(b"")
-
-
-def _der() -> object:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return Encoding.DER
 
 
 def test_the_tls_key_never_touches_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
