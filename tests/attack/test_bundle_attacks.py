@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import FinishedDemo
-from tests.support.live import accord
+from tests.support.live import Board, accord
 
 from accord.bundle import BundleFiles, verify_bundle
 from accord.encoding import Digest, canonical_json, sha256
@@ -25,6 +25,7 @@ from accord.errors import (
     ExitCode,
 )
 from accord.evidence import Evidence
+from accord.jobs import create_bundle
 
 pytestmark = pytest.mark.e2e
 
@@ -194,6 +195,27 @@ def test_the_end_of_the_log_cut_off_is_noticed(bundle: Path) -> None:
         return {name: data for name, data in files.items() if name != last}
 
     assert isinstance(refusal(rewrite(bundle, cut)), BundleContentError)
+
+
+def test_a_log_without_any_service_is_refused(bundle: Path) -> None:
+    """A genesis alone proves no run."""
+    first = "entries/00000000.json"
+    rewrite(bundle, lambda files: {first: files[first], "checkpoint": files["checkpoint"]})
+
+    assert "no trust service ever started" in str(refusal(bundle))
+
+
+def test_a_run_that_has_not_ended_is_not_proved(board: Board, tmp_path: Path) -> None:
+    """Keys were released, and nobody knows what came of it: the bundle is refused."""
+    board.enact({"ann/data": board.offer("ann", "data")})
+    member = board.member("ann")
+    with member.connect() as session:
+        session.release(board.request(session))
+        _, machine, _ = member.read(session)
+        (run,) = machine.runs
+        create_bundle(member, session, run=run, path=tmp_path / "bundle")
+
+    assert "has not ended" in str(refusal(tmp_path / "bundle", genesis=board.genesis.digest))
 
 
 def test_truncated_files_are_noticed(bundle: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -370,12 +371,93 @@ def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
-def test_a_reader_who_goes_away_is_no_failure_to_report() -> None:
-    """`accord … | head` ends without a traceback."""
-    command = f"{sys.executable} -m accord --help | true"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+def test_a_reader_who_goes_away_is_no_failure_to_report(hardware: Hardware) -> None:
+    """`accord … | head` ends without a traceback when nobody reads on."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    reference = ("attest", "reference", "--role", "shield", "--simulated")
+    with subprocess.Popen(
+        [*ACCORD, *reference, str(hardware.trust_host)], stdout=writing, stderr=subprocess.PIPE
+    ) as process:
+        os.close(writing)
+        _, said = process.communicate(timeout=30)
 
-    assert "Traceback" not in done.stderr
+    assert process.returncode == ExitCode.FAILURE
+    assert b"Traceback" not in said
+    assert b"internal failure" not in said
+
+
+def test_a_service_may_live_as_long_as_its_supervisor(hardware: Hardware, tmp_path: Path) -> None:
+    """With --until-eof the service ends when its standard input does."""
+    arguments = ["service", "run", "--simulated", str(hardware.trust_host), "--until-eof"]
+    arguments += ["--state", str(tmp_path / "state"), "--listen", "127.0.0.1:0"]
+    arguments += ["--url-file", str(tmp_path / "url")]
+    with subprocess.Popen(
+        [*ACCORD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        while not (tmp_path / "url").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode in (-signal.SIGTERM, 0, ExitCode.INTERRUPTED)
+    assert b"Traceback" not in said
+
+
+def on_a_terminal(*arguments: object) -> tuple[int, str]:
+    """The command with standard error on a terminal, and what that terminal got."""
+    controller, terminal = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        [*ACCORD, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        env={**environment, "TERM": "xterm"},
+    ) as process:
+        os.close(terminal)
+        said = b""
+        with contextlib.suppress(OSError):
+            while part := os.read(controller, 65536):
+                said += part
+    os.close(controller)
+    return process.returncode, said.decode()
+
+
+def test_a_terminal_gets_colours_and_a_progress_bar(board: Board, tmp_path: Path) -> None:
+    """On a terminal long work shows a bar, and refusals are red."""
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a.csv").write_text("1,2\n" * 1000)
+    where = ("--home", board.home("ann"), "--storage", tmp_path / "storage")
+    exit_code, said = on_a_terminal(
+        "volume", "seal", tmp_path / "records", "--name", "records", *where
+    )
+    assert (exit_code, "sealing" in said) == (0, True)
+    exit_code, said = on_a_terminal("volume", "verify", "nothing", *where)
+    assert (exit_code, "\x1b[31merror:\x1b[0m" in said) == (2, True)
+
+
+def test_a_volume_that_was_never_finished_is_not_verified(
+    command: Command, board: Board, tmp_path: Path
+) -> None:
+    """A ring entry without a tag, as a kill leaves it, is no volume yet."""
+    where = ("--home", board.home("ann"), "--storage", tmp_path / "storage")
+    command("volume", "seal", tmp_path, "--name", "records", *where)
+    path = board.home("ann") / "volumes" / "records.secret.json"
+    document = json.loads(path.read_text())
+    del document["tag"]
+    path.write_text(json.dumps(document))
+
+    refused_twice(command, "accord-BRD-009", "volume", "verify", "records", *where)
+
+
+def test_the_demo_says_what_it_lacks(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without NumPy the demo names the extra to install."""
+    monkeypatch.setitem(sys.modules, "numpy", None)
+
+    refused_twice(command, "accord-CLI-003", "demo", "hospitals", "--out", tmp_path / "out")
 
 
 def test_a_bug_is_admitted_without_a_traceback(

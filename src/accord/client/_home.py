@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +14,14 @@ from accord.board import Genesis
 from accord.client._session import TrustSession
 from accord.encoding import Fields, base64_encode, canonical_json, parse_json
 from accord.errors import NoBoardError
-from accord.identity import FileIdentity, write_whole
+from accord.identity import PRIVATE, FileIdentity, write_whole
 from accord.ledger import Ledger, verify_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
 
 _SCHEMA = "accord.board-context.v1"
 _FILE = "board.json"
 _CHECKPOINT = "board.checkpoint"
+_LOCK = ".board.lock"
 
 
 @dataclass(frozen=True)
@@ -76,15 +81,26 @@ class MemberHome:
         A service that was rolled back, or that shows each member another log, is noticed here
         by everybody who saw more. Raises LED errors.
         """
-        ledger, machine, note = session.read_log(self.identity.signer)
-        path = self.identity.home / _CHECKPOINT
-        if path.exists():
-            seen = verify_checkpoint(
-                path.read_bytes(),
-                origin=log_origin(session.board),
-                name=LOG_NAME,
-                key=session.keyset.verify_key,
-            )
-            ledger.verify_extends(seen)
-        write_whole(path, note)
+        with self._alone():
+            ledger, machine, note = session.read_log(self.identity.signer)
+            path = self.identity.home / _CHECKPOINT
+            if path.exists():
+                seen = verify_checkpoint(
+                    path.read_bytes(),
+                    origin=log_origin(session.board),
+                    name=LOG_NAME,
+                    key=session.keyset.verify_key,
+                )
+                ledger.verify_extends(seen)
+            write_whole(path, note)
         return ledger, machine, note
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One command of a home reads at a time: the checkpoint that is kept never goes back."""
+        lock = os.open(self.identity.home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)

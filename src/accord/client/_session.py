@@ -126,6 +126,9 @@ class Connection:
         if len(content) > MAX_REPLY_BYTES:
             self._http.close()
             raise TooLargeError(what=f"reply from {self.url}", limit=MAX_REPLY_BYTES)
+        if answer.length:  # `read` returns what came before the end, and does not complain.
+            self._http.close()
+            raise UnreachableError(url=self.url, detail="the answer was cut off")
         return Reply(answer.status, content, answer.getheader("Server-Timing", ""))
 
     def fields(self, method: str, path: str, document: JSONValue | None = None) -> Fields:

@@ -37,7 +37,9 @@ def parse_yaml(data: bytes, *, what: str = "policy") -> JSONValue:
     """The value of one YAML 1.2 document.
 
     Duplicate and merge keys, anchors, aliases, tags, directives and a second document are
-    refused: each lets two readers see two documents. Raises ``TooLargeError`` or ``PolicySyntaxError``.
+    refused: each lets two readers see two documents.
+
+    Raises ``TooLargeError`` or ``PolicySyntaxError``.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from accord.client import (
     find_proposal,
     load_ring_entry,
     offer_asset,
-    replay,
     seal_asset,
     withdraw_asset,
 )
@@ -47,7 +47,7 @@ from accord.errors import (
     VolumeSourceError,
 )
 from accord.identity import FileIdentity
-from accord.ledger import Ledger
+from accord.release import Machine
 
 pytestmark = pytest.mark.e2e
 
@@ -100,6 +100,23 @@ def test_a_log_that_got_shorter_is_refused(board: Board) -> None:
         bob.read(earlier)
 
     assert (board.home("ann") / "board.checkpoint").read_bytes() == seen
+
+
+def test_commands_of_one_home_do_not_get_in_each_others_way(board: Board) -> None:
+    """Many readers at once, while the log grows: none fails, and the latest checkpoint stays."""
+
+    def read(number: int) -> int:
+        if number % 4 == 0:
+            board.offer("bob", f"data-{number}")
+        member = board.member("ann")
+        with member.connect() as session:
+            return member.read(session)[0].size
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        sizes = list(pool.map(read, range(24)))
+
+    saved = (board.home("ann") / "board.checkpoint").read_text().splitlines()[1]
+    assert int(saved) == max(sizes)
 
 
 def test_a_checkpoint_by_another_key_is_refused(board: Board) -> None:
@@ -315,7 +332,7 @@ def test_an_object_that_is_not_there_is_refused(board: Board) -> None:
 def test_an_empty_log_is_no_board() -> None:
     """There is no state without a genesis."""
     with pytest.raises(GenesisError):
-        replay(Ledger())
+        Machine.replay([])
 
 
 def test_an_idle_connection_that_was_dropped_is_opened_again(board: Board) -> None:

@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import hmac
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +34,6 @@ from accord.identity import (
     PublicIdentity,
     SealKey,
     VerifyKey,
-    _files,
     _signer,
     open_sealed,
     read_private,
@@ -138,8 +138,8 @@ def test_interrupted_creation_leaves_no_half_identity(
         return wrapped
 
     with monkeypatch.context() as patch:
-        patch.setattr(_files.os, "open", dying(_files.os.open))
-        patch.setattr(_files.os, "fsync", dying(_files.os.fsync))
+        patch.setattr(os, "open", dying(os.open))
+        patch.setattr(os, "fsync", dying(os.fsync))
         patch.setattr(Path, "replace", dying(Path.replace))
         with contextlib.suppress(KeyboardInterrupt):
             FileIdentity.create(tmp_path, "ann")

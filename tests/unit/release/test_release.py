@@ -27,6 +27,8 @@ from accord.errors import (
     AppraisalError,
     AssetChangedError,
     ConsentWithdrawnError,
+    EntryOrderError,
+    GenesisError,
     MalformedError,
     NonceError,
     NoPolicyError,
@@ -47,6 +49,7 @@ from accord.release import (
     Decision,
     Grant,
     GrantedInput,
+    Machine,
     Release,
     ReleaseRequest,
     RunOutput,
@@ -365,6 +368,22 @@ def test_run_is_recorded_once() -> None:
     assert world.machine.policy_of(release).digest == release.policy_digest
     assert world.machine.keyset == world.keyset
     assert World.founded().machine.keyset is None
+
+
+def test_log_is_replayed_from_its_bytes() -> None:
+    """As service, client and auditor do it; an empty or reordered log is no board."""
+    world = World.enacted()
+    data = [entry.to_bytes() for entry in world.log]
+    ledger, machine = Machine.replay(data)
+
+    assert machine == world.machine
+    assert ledger.checkpoint("origin").size == len(data)
+    with pytest.raises(GenesisError, match="the log is empty"):
+        Machine.replay([])
+    with pytest.raises(EntryOrderError):
+        Machine.replay([data[0], *data[2:]])
+    with pytest.raises(EntryOrderError):
+        Machine.replay(data[1:])
 
 
 def test_run_may_end_after_its_policy_was_replaced() -> None:
