@@ -240,14 +240,18 @@ class Governance(RuleBasedStateMachine):
                 self.world.vote(member, proposal)
                 self.count_vote(wish, member, 1, Choice.APPROVE)
 
-    @rule(assets=st.sets(st.sampled_from(ASSETS), min_size=1))
-    def agree(self, assets: set[str]) -> None:
+    @rule(assets=st.sets(st.sampled_from(ASSETS), min_size=1), runs=st.integers(0, 3))
+    def agree(self, assets: set[str], runs: int) -> None:
         """What people do when nobody objects; random steps alone seldom come that far."""
-        offered = {asset: self.offers[asset].version for asset in assets}
+        offered = {asset: self.offers[asset].version for asset in sorted(assets)}
         proposal = self.propose(offered, True, 100)
         if isinstance(proposal, str):
             self.everybody_approves(proposal)
             self.enact(proposal, "service")
+        for number in range(runs if self.current else 0):
+            made = self.release("")
+            if isinstance(made, Release) and number:
+                self.finish(made, "shield")
 
     @rule(proposal=proposals, by=st.sampled_from(("service", "service", "service", "lab")))
     def enact(self, proposal: Digest, by: str) -> None:

@@ -100,11 +100,10 @@ def test_founding_twice_is_founding_once(wire: InProcess) -> None:
     assert (answer.status_code, wire.host.ledger.size) == (201, 2)
 
 
-def test_a_vote_counts_although_the_service_died_before_its_effect(
-    hardware: Hardware, tmp_path: Path
-) -> None:
+def test_a_vote_counts_although_the_service_died_first(hardware: Hardware, tmp_path: Path) -> None:
     """Killed between the last vote and the enactment, the next start enacts."""
-    wire, store = InProcess(hardware, tmp_path), MemoryStore()
+    rule = {"policy.enact": {"all": ["role:code-owner"]}}
+    wire, store = InProcess(hardware, tmp_path, rule), MemoryStore()
     service = make_service(hardware.attester(Role.SERVICE), store=store)
     host = service.found(wire.envelope)
     proposed = proposal(wire, "bob")
