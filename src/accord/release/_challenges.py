@@ -28,8 +28,12 @@ class Challenges:
 
     def issue(self, board: Digest, purpose: Purpose, *, now: datetime) -> tuple[bytes, datetime]:
         """A new nonce and the moment it dies. Raises ``NonceError`` if too many are out."""
-        for nonce in [n for n, (_, _, end) in self._outstanding.items() if end <= now]:
-            del self._outstanding[nonce]
+        # All live equally long, so the oldest die first: only the dead are looked at.
+        while self._outstanding:
+            oldest = next(iter(self._outstanding))
+            if self._outstanding[oldest][2] > now:
+                break
+            del self._outstanding[oldest]
         if len(self._outstanding) >= MAX_OUTSTANDING:
             raise NonceError(detail="too many are waiting to be used; try again in two minutes")
         nonce, end = self._entropy(NONCE_BYTES), now + LIFETIME

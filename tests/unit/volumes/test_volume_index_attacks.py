@@ -36,7 +36,7 @@ def test_lone_surrogate_in_a_path_is_refused(bench: Any) -> None:
     tag = bench.forge(files=[entry("NAME", size=0)])
     document = next(iter(_plaintext(bench, tag)))
     tag = bench.forge_bytes(document.replace(b"NAME", rb"a\ud800"))
-    with pytest.raises(MalformedError, match="UTF-8"):
+    with pytest.raises(MalformedError, match="half of a surrogate pair"):
         bench.open(tag)
 
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of family BRD: genesis, constitution, proposals, ballots, assets."""
+
+from accord.errors._base import AccordError, ExitCode
+
+
+class BoardError(AccordError):
+    """{detail}"""
+
+
+class GenesisError(BoardError):
+    """the genesis cannot found a board: {detail}"""
+
+    code = "accord-BRD-001"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "every founder must sign the same document: compare the digests that signing printed"
+
+
+class ConstitutionError(BoardError):
+    """the constitution is unusable at {where}: {detail}"""
+
+    code = "accord-BRD-002"
+    exit_code = ExitCode.USAGE
+    hint = "a rule nobody can satisfy, or that everybody always satisfies, is refused"
+
+
+class NotAMemberError(BoardError):
+    """{who} may not say this on board {board}: {detail}"""
+
+    code = "accord-BRD-003"
+    exit_code = ExitCode.DENIED
+    hint = "statements must be signed by the one member they speak for"
+
+
+class WrongBoardError(BoardError):
+    """the statement was made for board {found}, not for {expected}"""
+
+    code = "accord-BRD-004"
+    exit_code = ExitCode.DENIED
+    hint = "a signature given to one board is worth nothing on another"
+
+
+class StaleStatementError(BoardError):
+    """{what} was written against {found}, but {expected} is current"""
+
+    code = "accord-BRD-005"
+    exit_code = ExitCode.DENIED
+    hint = "somebody was faster; look at the new state, then sign again"
+
+
+class UnknownProposalError(BoardError):
+    """there is no proposal {proposal}"""
+
+    code = "accord-BRD-006"
+    exit_code = ExitCode.USAGE
+    hint = "`accord proposal list` shows them"
+
+
+class ProposalClosedError(BoardError):
+    """proposal {proposal} is {status}, no longer open"""
+
+    code = "accord-BRD-007"
+    exit_code = ExitCode.DENIED
+    hint = "propose again if it is still wanted"
+
+
+class ApprovalsMissingError(BoardError):
+    """proposal {proposal} still needs the approval of {missing}"""
+
+    code = "accord-BRD-008"
+    exit_code = ExitCode.PENDING
+    hint = "`accord proposal show` says who has voted; `accord proposal vote` votes"
+
+
+class UnknownAssetError(BoardError):
+    """there is no asset {asset} on this board"""
+
+    code = "accord-BRD-009"
+    exit_code = ExitCode.DENIED
+    hint = "its owner registers it with `accord asset register`"
+
+
+class DuplicateStatementError(BoardError):
+    """{what} was already recorded as entry {index}"""
+
+    code = "accord-BRD-010"
+    exit_code = ExitCode.OK
+    hint = "nothing to do"
+
+
+class NoBoardError(BoardError):
+    """no board is known at {home}"""
+
+    code = "accord-BRD-011"
+    exit_code = ExitCode.USAGE
+    hint = "sign a genesis with `accord board sign`; one home belongs to one board"

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of family BUN: offline checking of a run."""
+
+from accord.errors._base import AccordError, ExitCode
+
+
+class BundleError(AccordError):
+    """{detail}"""
+
+    exit_code = ExitCode.NOT_VERIFIED
+
+
+class BundleFileError(BundleError):
+    """bundle file {name}: {detail}"""
+
+    code = "accord-BUN-001"
+    hint = "the bundle was damaged or tampered with; ask for it again"
+
+
+class BundleContentError(BundleError):
+    """the bundle does not prove its run: {detail}"""
+
+    code = "accord-BUN-002"
+    hint = "its files are intact but do not fit together; do not rely on its outputs"
+
+
+class BundleGenesisError(BundleError):
+    """the bundle is of board {found}, not of {expected}"""
+
+    code = "accord-BUN-003"
+    hint = "compare the genesis digest with the one you hold"
+
+
+class BundleExistsError(BundleError):
+    """{path} exists and is not a bundle"""
+
+    code = "accord-BUN-004"
+    exit_code = ExitCode.USAGE
+    hint = "choose a new folder with --out; nothing was overwritten"
+
+
+class OutputUnavailableError(BundleError):
+    """output {output} of run {run} cannot be read: {detail}"""
+
+    code = "accord-BUN-005"
+    exit_code = ExitCode.DENIED
+    hint = "`accord job show RUN` lists the outputs and who may read them"
