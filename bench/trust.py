@@ -140,6 +140,7 @@ def _program(report: Report, root: Path) -> None:
             [sys.executable, program / "train.py", "--out", out / "a.npz", records / "records.csv"],
             check=True,
             env=environment,
+            stdout=subprocess.DEVNULL,
         )
         return time.perf_counter() - start
 
@@ -158,7 +159,8 @@ def _program(report: Report, root: Path) -> None:
         )
         return time.perf_counter() - start
 
-    plain, shielded = [], []
+    plain: list[float] = []
+    shielded: list[float] = []
     for _ in range(PAIRS):
         plain.append(native())
         shielded.extend((confined(), confined()))

@@ -12,7 +12,7 @@ import click
 
 from accord import __version__
 from accord.cli._output import Output
-from accord.errors import AccordError, CommandLineError, ExitCode
+from accord.errors import AccordError, CommandLineError, ExitCode, InternalFailureError
 
 _NOUNS = {
     "asset": "offer an asset under terms, withdraw it, list assets",
@@ -85,17 +85,12 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         output.note("interrupted")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILURE
     except Exception as error:  # noqa: BLE001 - the last line of defence against a traceback
-        output.note(f"error: internal failure ({type(error).__name__}); this is a bug")
         if "ACCORD_DEBUG" in os.environ:
             import traceback
 
             traceback.print_exc()
-        else:
-            output.note("hint: set ACCORD_DEBUG=1 to see where, and report it")
+        output.error(InternalFailureError(kind=type(error).__name__))
         return ExitCode.FAILURE
     return result if isinstance(result, int) else ExitCode.OK
 

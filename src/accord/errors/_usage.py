@@ -45,3 +45,11 @@ class CommandLineError(UsageError):
 
     code = "accord-CLI-005"
     hint = "`--help` after any command shows its arguments and an example"
+
+
+class InternalFailureError(UsageError):
+    """internal failure ({kind}); this is a bug"""
+
+    code = "accord-CLI-006"
+    exit_code = ExitCode.FAILURE
+    hint = "set ACCORD_DEBUG=1 to see where, and report it"

@@ -14,7 +14,13 @@ import pytest
 
 import accord
 from accord.errors import NamespaceRefusedError
-from accord.shield import _kernel, _memory, enter_private_memory, private_memory
+from accord.shield import (
+    _kernel,
+    _memory,
+    discard_private_memory,
+    enter_private_memory,
+    private_memory,
+)
 
 SOURCES = Path(accord.__file__).parents[1]
 
@@ -44,6 +50,9 @@ class FakeKernel:
     def mount(self, source: str, target: str, kind: str | None, *, flags: int, data: str) -> None:
         self.mounted.append((source, target, flags))
         self._call(f"mount {kind} {data}")
+
+    def detach(self, target: str) -> None:
+        self._call(f"detach {target}")
 
     def set_dumpable(self, *, allowed: bool) -> None:
         self._call(f"dumpable {allowed}")
@@ -142,6 +151,16 @@ def test_second_entry_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
         enter_private_memory(tmp_path, kernel=FakeKernel())
 
 
+def test_discarding_lets_go_of_the_memory_once(tmp_path: Path) -> None:
+    """Afterwards there is no private memory; discarding again does nothing."""
+    kernel = FakeKernel()
+    enter_private_memory(tmp_path, kernel=kernel)
+    discard_private_memory(kernel=kernel)
+    discard_private_memory(kernel=kernel)
+    assert kernel.calls.count(f"detach {tmp_path}") == 1
+    assert private_memory() is None
+
+
 def test_entry_after_a_thread_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     """The other threads would stay in the namespace of the host."""
     stop = threading.Event()
@@ -162,7 +181,7 @@ def test_real_kernel_gives_private_memory(tmp_path: Path) -> None:
 import ctypes, os, resource, sys
 sys.path.insert(0, {str(SOURCES)!r})
 from pathlib import Path
-from accord.shield import enter_private_memory
+from accord.shield import discard_private_memory, enter_private_memory
 path = enter_private_memory(Path({str(base)!r}))
 (path / "plaintext").write_text("x")
 flags = os.statvfs(path).f_flag
@@ -170,6 +189,9 @@ print(oct(path.stat().st_mode & 0o7777), bool(flags & os.ST_NOSUID), bool(flags 
 print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
 print(os.listdir({str(base)!r}), flush=True)
 input()
+discard_private_memory()
+print(os.listdir({str(base)!r}))
+os.rmdir({str(base)!r})
 """
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -178,8 +200,9 @@ input()
         lines = [process.stdout.readline().strip() for _ in range(3)]
         assert lines == ["0o700 True True", "(0, 0) 0", "['plaintext']"]
         assert list(base.iterdir()) == []
-        process.communicate("\n")
+        assert process.communicate("\n")[0].strip() == "[]"
     assert process.returncode == 0
+    assert not base.exists()
 
 
 def test_refusal_of_a_system_call_is_an_os_error() -> None:
