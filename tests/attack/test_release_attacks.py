@@ -63,6 +63,7 @@ from accord.release import (
     Decision,
     Release,
     ReleaseRequest,
+    RunOutcome,
     decide,
     grant_context,
     service_binding,
@@ -94,6 +95,7 @@ class Gate:
             request,
             challenges=self.challenges,
             now=self.world.time,
+            service_assurance=Assurance.ENCLAVE,
             entropy=secrets.token_bytes,
         )
 
@@ -448,7 +450,7 @@ def test_run_statement_is_accepted_once(world: World, release: Release) -> None:
     """A second ending, or the same again, is refused."""
     world.finish(release)
     with world.refuses(UnknownRunError):
-        world.finish(release, exit_code=1)
+        world.finish(release, outputs=(), outcome=RunOutcome.FAILED)
     with world.refuses(DuplicateStatementError):
         world.finish(release)
 

@@ -100,6 +100,7 @@ def test_a_board_is_founded_by_hand(
         signatures.append(tmp_path / f"{name}.signature.json")
         sign = ("board", "sign", genesis, "--home", tmp_path / name)
         place = ("--service", shared_service.url, "--out", signatures[-1])
+        place += ("--digest", made.document["digest"])
         text, _ = said_twice(command, *sign, *place)
         assert f"{name} signed board {made.document['digest']}" in text.stderr
     text, founded = said_twice(
@@ -107,7 +108,9 @@ def test_a_board_is_founded_by_hand(
     )
     assert "✓ trust service attested\n✓ board founded\n" in text.stderr
     _, shown = said_twice(command, "board", "show", "--home", tmp_path / "ann")
-    assert made.document == founded.document == shown.document
+    text, checked = said_twice(command, "board", "check", genesis)
+    assert "everyone with role" in text.stdout or "owner of an asset" in text.stdout
+    assert made.document == founded.document == shown.document == checked.document
 
 
 def test_a_service_is_attested(command: Command, board: Board) -> None:

@@ -51,6 +51,7 @@ from accord.release import (
     Machine,
     Release,
     ReleaseRequest,
+    RunOutcome,
     RunOutput,
     RunStatement,
     ServiceStart,
@@ -395,7 +396,7 @@ class World:
             assurance=release.assurance,
             inputs=tuple((item.asset, item.tag) for item in service.inputs),
             outputs=outputs,
-            exit_code=0,
+            outcome=RunOutcome.SUCCEEDED,
             started=self.time,
             finished=self.time,
         )

@@ -2,12 +2,20 @@
 """Governance: genesis, constitution, assets and their terms, proposals, ballots."""
 
 from accord.board._asset import AssetOffer, AssetWithdrawal, Terms
-from accord.board._constitution import Action, Constitution, Electorate, Rule
+from accord.board._constitution import (
+    AFFECTED_OWNERS,
+    Action,
+    Constitution,
+    Electorate,
+    Rule,
+    RuleKind,
+)
 from accord.board._genesis import Freshness, Genesis, Member, verify_genesis
 from accord.board._proposal import Ballot, Choice, Enactment, Proposal
 from accord.board._state import AssetRecord, BoardState, ProposalRecord, ProposalStatus
 
 __all__ = [
+    "AFFECTED_OWNERS",
     "Action",
     "AssetOffer",
     "AssetRecord",
@@ -25,6 +33,7 @@ __all__ = [
     "ProposalRecord",
     "ProposalStatus",
     "Rule",
+    "RuleKind",
     "Terms",
     "verify_genesis",
 ]

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from accord.encoding import Digest, Fields, JSONValue, format_time
+from accord.errors import MalformedError
 from accord.policy import Policy
 
 
@@ -37,7 +38,7 @@ class Proposal:
         proposal = cls(
             board=fields.digest("board"),
             author=fields.name("author"),
-            title=fields.text("title", limit=200),
+            title=_title(fields),
             policy=Policy.from_json(fields.take("policy"), where=fields.path("policy")),
             expires=fields.time("expires"),
         )
@@ -53,6 +54,14 @@ class Proposal:
             "policy": self.policy.to_json(),
             "expires": format_time(self.expires),
         }
+
+
+def _title(fields: Fields) -> str:
+    """One line: more of them could pass for what the voter's own client says."""
+    title = fields.text("title", limit=200)
+    if set("\n\r\t") & set(title):
+        raise MalformedError(what=fields.path("title"), detail="a title is one line, without tabs")
+    return title
 
 
 @dataclass(frozen=True, slots=True)

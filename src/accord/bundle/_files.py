@@ -62,11 +62,12 @@ class BundleFiles:
     def write(self, path: Path) -> None:
         """Writes the bundle whole or not at all, replacing an older bundle at ``path``.
 
-        Raises ``BundleExistsError`` where something else is there.
+        Raises ``BundleExistsError`` where anything else is there: nothing is erased then.
         """
-        if path.exists() and not (path / MANIFEST).is_file():
-            raise BundleExistsError(path=path)
         part = path.with_name(path.name + ".part")
+        for old, whole in ((path, True), (part, False)):
+            if old.exists() and not _replaceable(old, whole=whole):
+                raise BundleExistsError(path=old)
         shutil.rmtree(part, ignore_errors=True)
         for name, data in {**self.files, MANIFEST: canonical_json(self.manifest())}.items():
             target = part / name
@@ -118,6 +119,20 @@ def _read_manifest(document: JSONValue) -> tuple[Digest, str, dict[str, Digest]]
             raise BundleFileError(name=MANIFEST, detail=f"{name[:100]!r} is no bundle file")
         listed[name] = parse_digest(digest, what=f"{MANIFEST}.files")
     return board, run, listed
+
+
+def _replaceable(root: Path, *, whole: bool) -> bool:
+    """Whether a folder holds nothing but files of a bundle; ``whole``: with its manifest."""
+    if root.is_symlink() or not root.is_dir():
+        return False
+    try:
+        names = _names(root)
+        if whole:
+            data = _read(root, MANIFEST, limit=MAX_MANIFEST_BYTES)
+            _read_manifest(parse_canonical_json(data, what=MANIFEST, limit=MAX_MANIFEST_BYTES))
+    except AccordError:
+        return False
+    return all(name == MANIFEST or _NAME.fullmatch(name) for name in names)
 
 
 def _names(root: Path) -> set[str]:

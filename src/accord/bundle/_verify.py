@@ -6,7 +6,7 @@ Written to be read by an auditor. Every step is numbered as in docs/spec/bundle.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,10 +14,25 @@ from accord.board import Freshness, Genesis
 from accord.bundle._files import CHECKPOINT, BundleFiles, entry_name, object_name
 from accord.encoding import Digest, JSONValue, format_time, sha256
 from accord.errors import AccordError, BundleContentError, BundleFileError, BundleGenesisError
-from accord.evidence import Binding, Claims, Evidence, appraise, verify
+from accord.evidence import (
+    PRIVATE_CLAIMS,
+    Binding,
+    Claims,
+    Evidence,
+    RootKind,
+    appraise,
+    verify,
+)
 from accord.ledger import Ledger, verify_checkpoint
 from accord.policy import AttestationVariant
-from accord.release import LOG_NAME, Machine, RunRecord, RunStatement, log_origin
+from accord.release import (
+    LOG_NAME,
+    Machine,
+    RunOutcome,
+    RunRecord,
+    RunStatement,
+    log_origin,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +50,10 @@ class BundleReport:
     """Of the shield that ran the program."""
 
     service_claims: Claims
-    facts: tuple[str, ...]
-    not_proven: tuple[str, ...]
+    """Of the trust service that released its keys."""
+
+    facts: tuple[str, ...] = ()
+    not_proven: tuple[str, ...] = ()
 
     def to_json(self) -> JSONValue:
         return {
@@ -48,7 +65,10 @@ class BundleReport:
             "run": self.statement.run,
             "policy": self.record.release.policy,
             "policy_digest": self.statement.policy_digest,
+            "outcome": self.statement.outcome.value,
             "assurance": self.statement.assurance.value,
+            "service_assurance": self.service_claims.assurance.value,
+            "shield_assurance": self.claims.assurance.value,
             "inputs": [{"asset": asset, "tag": tag} for asset, tag in self.statement.inputs],
             "outputs": [
                 {
@@ -104,7 +124,7 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
     ledger.verify_complete(checkpoint)
     # (5) Evidence of every service start and of every release, as of the time it was used.
     evidence = _Evidence(bundle, machine.board.genesis)
-    service_claims, claims = _appraise_all(ledger, machine, evidence)
+    claims = _appraise_all(ledger, machine, evidence)
     evidence.refuse_unused()
     # (6) The run is there, and ended.
     record = machine.runs.get(bundle.run)
@@ -112,18 +132,20 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
         raise BundleFileError(name="manifest.json", detail=f"the log has no run {bundle.run}")
     if record.statement is None:
         raise BundleContentError(detail=f"run {bundle.run} has not ended")
-    return BundleReport(
+    service_claims, shield_claims = claims[bundle.run]
+    report = BundleReport(
         board=found,
         genesis_pinned=genesis is not None,
         entries=ledger.size,
         record=record,
         statement=record.statement,
-        claims=claims[bundle.run],
+        claims=shield_claims,
         service_claims=service_claims,
-        facts=_facts(machine, ledger.size, record, record.statement, claims[bundle.run]),
-        not_proven=_not_proven(
-            machine.board.genesis, claims[bundle.run], pinned=genesis is not None
-        ),
+    )
+    return replace(
+        report,
+        facts=_facts(report, machine),
+        not_proven=_not_proven(report, machine.board.genesis),
     )
 
 
@@ -168,68 +190,72 @@ class _Evidence:
 
 def _appraise_all(
     ledger: Ledger, machine: Machine, evidence: _Evidence
-) -> tuple[Claims, dict[str, Claims]]:
+) -> dict[str, tuple[Claims, Claims]]:
+    """Of every run: the claims of the service that released its keys, and of its shield."""
     genesis = machine.board.genesis
-    service_claims = None
-    for start, index in machine.started:
-        service_claims = evidence.check(
-            start.evidence, start.binding, genesis.service, ledger.entry(index).time
-        )
-    if service_claims is None:
-        raise BundleContentError(detail="no trust service ever started on this board")
+    starts = [
+        (index, evidence.check(s.evidence, s.binding, genesis.service, ledger.entry(index).time))
+        for s, index in machine.started
+    ]
     claims = {}
     for run, record in machine.runs.items():
         release = record.release
         service = machine.policy_of(release).services[release.service]
-        claims[run] = evidence.check(
-            release.evidence,
-            release.binding,
-            service.attestation,
-            ledger.entry(record.index).time,
-        )
-        if claims[run].assurance is not release.assurance:
+        at = ledger.entry(record.index).time
+        shield = evidence.check(release.evidence, release.binding, service.attestation, at)
+        host = [found for index, found in starts if index < record.index][-1]
+        if release.assurance is not shield.assurance.weaker(host.assurance):
             raise BundleContentError(detail=f"{run} claims assurance {release.assurance}")
-    return service_claims, claims
+        recorded = appraise(shield, service.attestation, now=at).to_json()[PRIVATE_CLAIMS]
+        if not isinstance(release.result, dict) or release.result.get(PRIVATE_CLAIMS) != recorded:
+            raise BundleContentError(detail=f"{run} records another attestation result")
+        claims[run] = host, shield
+    return claims
 
 
-def _facts(
-    machine: Machine, size: int, record: RunRecord, statement: RunStatement, claims: Claims
-) -> tuple[str, ...]:
-    genesis, release = machine.board.genesis, record.release
-    founders = ", ".join(sorted(genesis.members))
+def _facts(report: BundleReport, machine: Machine) -> tuple[str, ...]:
+    genesis, release, run = machine.board.genesis, report.record.release, report.statement
     enacted = next(
         item
         for item in machine.board.proposals.values()
         if item.proposal.policy.digest == release.policy_digest and item.enacted
     )
-    voters = ", ".join(sorted(enacted.approvals))
-    outputs = ", ".join(
+    outputs = [
         f"{output.name} for {' and '.join(reader for reader, _ in output.sealed_keys)}"
-        for output in statement.outputs
-    )
+        for output in run.outputs
+    ]
+    founders, voters = ", ".join(sorted(genesis.members)), ", ".join(sorted(enacted.approvals))
+    size, mrtd = report.entries, report.claims.measurements["mrtd"].hex()
     return (
         f"board      {genesis.name}, founded and signed by {founders}",
         f"log        {size} entries, complete under one signed checkpoint, every one replayed",
         f"consent    policy {release.policy} approved by {voters}; every owner's terms held",
-        f"service    the trust service ran code the founders named ({claims.family.value})",
-        f"hardware   {claims.family.value}, TCB {claims.tcb.status}, root {claims.root_kind.value}",
-        f"code       shield {claims.measurements['mrtd'].hex()[:16]}… is in the enacted policy",
-        f"binding    evidence names nonce and keys of {statement.run}",
-        f"run        {len(statement.inputs)} inputs in the versions voted on; outputs: {outputs}",
-        f"time       {format_time(statement.started)} to {format_time(statement.finished)}",
+        f"service    {_environment(report.service_claims)}, running code the founders named",
+        f"shield     {_environment(report.claims)}, running code of the policy ({mrtd[:16]}…)",
+        f"binding    evidence names nonce and keys of {run.run}",
+        f"run        {run.outcome}; {len(run.inputs)} inputs, each in the version voted on",
+        f"outputs    {', '.join(outputs) or 'none'}",
+        f"time       {format_time(run.started)} to {format_time(run.finished)}",
     )
 
 
-def _not_proven(genesis: Genesis, claims: Claims, *, pinned: bool) -> tuple[str, ...]:
+def _environment(claims: Claims) -> str:
+    return f"{claims.family}, TCB {claims.tcb.status}, {claims.root_kind} root"
+
+
+def _not_proven(report: BundleReport, genesis: Genesis) -> tuple[str, ...]:
     open_points = []
-    if not pinned:
+    if not report.genesis_pinned:
         open_points.append(
             f"whose board this is: compare {genesis.digest} with the digest you hold (--genesis)"
         )
-    if claims.root_kind.value == "test":
-        open_points.append("that any hardware protected the run: its assurance is SIMULATED")
+    for who, claims in (("trust service", report.service_claims), ("shield", report.claims)):
+        if claims.root_kind is RootKind.TEST:
+            open_points.append(f"that hardware protected the {who}: its assurance is SIMULATED")
     if genesis.freshness is Freshness.SOLO:
         open_points.append("that this log is the only one: there were no witnesses (solo)")
+    if report.statement.outcome is not RunOutcome.SUCCEEDED:
+        open_points.append("that the run did its work: it FAILED and has no outputs")
     open_points.append("the times: they are the trust service's clock")
     open_points.append("what the outputs contain, and what they reveal about the inputs")
     return tuple(open_points)

@@ -9,7 +9,6 @@ from accord.errors import AccordError, ExitCode, ReplyError, TooLargeError, cata
 MEDIA_TYPE = "application/problem+json"
 
 _STATUS = {
-    ExitCode.OK: 200,
     ExitCode.FAILURE: 500,
     ExitCode.USAGE: 400,
     ExitCode.NOT_VERIFIED: 422,

@@ -8,14 +8,23 @@ from pathlib import Path
 
 import click
 
-from accord.board import Genesis, verify_genesis
-from accord.cli._options import PATH, home_option, read_file, service_url, with_output, writing
-from accord.cli._output import Output, table
+from accord.board import AFFECTED_OWNERS, Freshness, Genesis, Rule, RuleKind, verify_genesis
+from accord.cli._options import (
+    PATH,
+    confirm,
+    home_option,
+    read_file,
+    service_url,
+    with_output,
+    writing,
+)
+from accord.cli._output import Output
 from accord.client import MemberHome, TrustSession
-from accord.encoding import Envelope, format_time, parse_json
+from accord.encoding import Envelope, JSONValue, base64_encode, format_time, parse_json
 from accord.errors import GenesisError
+from accord.evidence import PRODUCTION_ROOTS
 from accord.identity import FileIdentity, sign_statement, write_whole
-from accord.policy import parse_yaml
+from accord.policy import AttestationVariant, parse_yaml
 
 
 @click.group("board")
@@ -77,34 +86,55 @@ def new(
     )
     with writing(target):
         write_whole(target, genesis.to_bytes())
-    out.warn("freshness solo: without witnesses a rollback of the trust service goes unseen")
     _show(out, genesis)
 
 
 @group.command()
 @click.argument("genesis", type=PATH)
+@with_output
+def check(out: Output, genesis: Path) -> None:
+    """Check a genesis file offline and show everything that its founders would agree to.
+
+    \b
+    Example: accord board check genesis.json
+    """
+    _show(out, Genesis.from_bytes(read_file(genesis)))
+
+
+@group.command()
+@click.argument("genesis", type=PATH)
+@click.option("--digest", help="Digest of the genesis that you reviewed (instead of the prompt).")
 @home_option
 @click.option("--service", required=True, help="URL of the trust service.")
 @click.option("--out", "target", type=PATH, required=True, help="Where your signature goes.")
 @with_output
-def sign(out: Output, genesis: Path, home: Path, service: str, target: Path) -> None:
+def sign(
+    out: Output, genesis: Path, digest: str | None, home: Path, service: str, target: Path
+) -> None:
     """Sign a genesis as one of its founders, and make it the board of your home.
+
+    It is shown first, and signed only if you name its digest.
 
     \b
     Example:
       accord board sign genesis.json --home hospital-a --service https://trust.example:8443 \\
-        --out hospital-a.signature.json
+        --digest sha256:… --out hospital-a.signature.json
     """
     document, identity = Genesis.from_bytes(read_file(genesis)), FileIdentity.load(home)
     listed = document.members.get(identity.public.name)
     if listed is None or listed.identity != identity.public:
         raise GenesisError(detail=f"it does not list {identity.public.name} with these keys")
+    # Shown on stderr also where the digest was given: stdout is for what was done.
+    _warn(out, document)
+    for line in _text(document):
+        out.note(line)
+    confirm(out, digest, document.digest, what="the genesis", shown=())
     envelope = sign_statement("genesis", document.to_json(), [identity.signer])
     with writing(target):
         MemberHome.join(home, document, service)
         write_whole(target, envelope.to_bytes())
     out.fact(f"{identity.public.name} signed board {document.digest}")
-    _show(out, document)
+    out.result(_document(document), [f"board   {document.name}", f"digest  {document.digest}"])
 
 
 @group.command()
@@ -146,15 +176,74 @@ def show(out: Output, home: Path) -> None:
 
 
 def _show(out: Output, genesis: Genesis) -> None:
+    _warn(out, genesis)
+    out.result(_document(genesis), _text(genesis))
+
+
+def _warn(out: Output, genesis: Genesis) -> None:
+    if genesis.freshness is Freshness.SOLO:
+        out.warn("freshness solo: without witnesses a rollback of the trust service goes unseen")
     if any(variant.simulated for variant in genesis.service):
         out.warn("this board accepts a SIMULATED trust service")
-    rows = [(m.name, ", ".join(sorted(m.roles))) for m in genesis.members.values()]
-    out.result(
-        {"digest": genesis.digest, "genesis": genesis.to_json()},
-        [
-            f"board      {genesis.name}",
-            f"digest     {genesis.digest}",
-            f"freshness  {genesis.freshness.value}",
-            *table(("member", "roles"), rows),
-        ],
-    )
+
+
+def _document(genesis: Genesis) -> dict[str, JSONValue]:
+    return {"digest": genesis.digest, "genesis": genesis.to_json()}
+
+
+def _text(genesis: Genesis) -> list[str]:
+    """Everything that the genesis says, for whoever is about to sign it."""
+    lines = [
+        f"board      {genesis.name}",
+        f"digest     {genesis.digest}",
+        f"founded    {format_time(genesis.founded)}",
+        f"freshness  {genesis.freshness.value}",
+    ]
+    for action, rule in genesis.constitution.rules.items():
+        lines += [f"rule       {action.value} needs", *_rule(rule, 1)]
+    for anchor in genesis.anchors:
+        lines.append(f"anchor     {anchor}")
+        lines.append(f"  {PRODUCTION_ROOTS.get(anchor, 'TEST or UNKNOWN ROOT')}")
+    for variant in genesis.service:
+        lines += _variant(variant)
+    for member in genesis.members.values():
+        identity = member.identity
+        lines += [
+            f"member     {member.name}, {', '.join(sorted(member.roles)) or 'no role'}",
+            f"  key      {identity.verify_key.key_id}",
+            f"  sealing  {base64_encode(identity.seal_key.raw)}",
+        ]
+    return lines
+
+
+def _rule(rule: Rule, depth: int) -> list[str]:
+    """The tree of approvals, one indented line for each node."""
+    match rule.kind:
+        case RuleKind.EVERYONE:
+            words = _meant(rule.members)
+        case RuleKind.AT_LEAST:
+            words = f"at least {rule.needed} of: {_meant(rule.members)}"
+        case _:
+            words = f"{rule.kind.value} of"
+    below = [line for item in rule.rules for line in _rule(item, depth + 1)]
+    return [f"{'  ' * depth}{words}", *below]
+
+
+def _meant(term: str) -> str:
+    if term == AFFECTED_OWNERS:
+        return "every owner of an asset that is used"
+    kind, _, name = term.partition(":")
+    return f"member {name}" if kind == "member" else f"everyone with role {name}"
+
+
+def _variant(variant: AttestationVariant) -> list[str]:
+    kind = "SIMULATED " if variant.simulated else ""
+    lines = [
+        f"service    {kind}{variant.family.value}",
+        f"  TCB      {', '.join(variant.tcb_statuses)};"
+        f" evaluation number at least {variant.min_tcb_evaluation_number}",
+    ]
+    for register, values in sorted(variant.measurements.items()):
+        lines.append(f"  {register}")
+        lines += [f"    {value.hex()}" for value in values]
+    return lines

@@ -62,5 +62,6 @@ def verify(out: Output, path: Path, genesis: str | None) -> None:
         out.warn(f"not proven: {point}")
     out.result(
         report.to_json(),
-        f"verified: {report.statement.run} ({report.statement.assurance.value.upper()})",
+        f"verified: {report.statement.run} {report.statement.outcome.value}"
+        f" ({report.statement.assurance.value.upper()})",
     )

@@ -36,7 +36,7 @@ def _describe(record: RunRecord) -> dict[str, JSONValue]:
         "service": release.service,
         "assurance": release.assurance.value,
         "entry": record.index,
-        "state": "released" if ended is None else f"ended with {ended.exit_code}",
+        "state": "released" if ended is None else ended.outcome.value,
         "inputs": [use.asset for use in release.uses],
         "outputs": [
             {

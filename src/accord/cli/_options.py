@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -13,13 +13,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from accord.cli._output import Output
-from accord.encoding import MAX_DOCUMENT_BYTES
-from accord.errors import FileAccessError, TooLargeError
+from accord.encoding import MAX_DOCUMENT_BYTES, Digest
+from accord.errors import FileAccessError, NotConfirmedError, TooLargeError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 PATH = click.Path(path_type=Path)
+
+TYPED = 8
+"""How many digits of a digest a person types to show that they looked."""
 
 
 def with_output(command: Callable[Concatenate[Output, P], R]) -> Callable[P, R]:
@@ -83,6 +86,24 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise FileAccessError(action="write", path=path, detail=exc.strerror or str(exc)) from exc
+
+
+def confirm(
+    out: Output, digest: str | None, expected: Digest, *, what: str, shown: Iterable[str]
+) -> None:
+    """Raises ``NotConfirmedError`` unless the signer names the digest of ``what`` they sign.
+
+    ``digest`` is what they named on the command line; without it they see ``shown`` and type.
+    """
+    if digest is None:
+        for line in shown:
+            out.note(line)
+        prompt = f"type the first {TYPED} digits of the digest of {what} to sign"
+        confirmed = click.prompt(prompt, err=True) == expected.removeprefix("sha256:")[:TYPED]
+    else:
+        confirmed = digest == expected
+    if not confirmed:
+        raise NotConfirmedError(what=what)
 
 
 def service_url() -> str | None:

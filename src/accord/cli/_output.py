@@ -15,8 +15,11 @@ _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1
 
 
 def plain(text: str) -> str:
-    """``text`` without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    """``text`` on one line, without anything that a terminal would obey.
+
+    Line breaks are shown as ``\\n``: only the printer ends a line.
+    """
+    return "".join(c if c.isprintable() else "\\n" if c == "\n" else "?" for c in text)
 
 
 def coloured(text: str, colour: str, *, stream_is_terminal: bool) -> str:
@@ -34,7 +37,7 @@ class Output:
     def result(self, document: JSONValue, text: str | Iterable[str]) -> None:
         """The data of the command: ``document`` for programs, ``text`` for people."""
         if self.json:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
         else:
             lines = [text] if isinstance(text, str) else list(text)
             sys.stdout.write("".join(plain(line) + "\n" for line in lines))
@@ -64,7 +67,7 @@ class Output:
                 "message": str(error),
                 "hint": error.hint,
             }
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
             sys.stdout.flush()
         word = coloured("error:", "red", stream_is_terminal=sys.stderr.isatty())
         sys.stderr.write(f"{word} {error.code} {plain(str(error))}\n")

@@ -9,18 +9,13 @@ from pathlib import Path
 import click
 
 from accord.board import Choice, ProposalRecord, ProposalStatus
-from accord.cli._options import PATH, home_option, read_file, service_url, with_output
+from accord.cli._options import PATH, confirm, home_option, read_file, service_url, with_output
 from accord.cli._output import Output, table
 from accord.client import MemberHome, TrustSession, find_proposal, propose
 from accord.client import vote as cast
 from accord.encoding import JSONValue, format_time
-from accord.errors import NotConfirmedError
 from accord.policy import diff, parse_policy
 from accord.release import Machine
-
-TYPED = 8
-"""How many digits of the digest a person types to show that they looked."""
-
 
 MAX_DAYS = 3650
 """Longest time for which a proposal may be voted on."""
@@ -128,25 +123,11 @@ def vote(out: Output, proposal: str, choice: str | None, digest: str | None, hom
     with member.connect() as session:
         _, machine, _ = member.read(session)
         record = find_proposal(machine, proposal)
-        _confirm(out, machine, record, digest)
+        policy, shown = record.proposal.policy, _text(machine, record)
+        confirm(out, digest, policy.digest, what="the policy proposed", shown=shown)
         _vote(out, member, session, record, Choice(choice))
         _, machine, _ = member.read(session)
     _show(out, machine, find_proposal(machine, record.id))
-
-
-def _confirm(out: Output, machine: Machine, record: ProposalRecord, digest: str | None) -> None:
-    """Raises ``NotConfirmedError`` unless the voter names the policy they are voting on."""
-    expected = record.proposal.policy.digest
-    if digest is not None:
-        if digest != expected:
-            raise NotConfirmedError
-        return
-    for line in _text(machine, record):
-        out.note(line)
-    prompt = f"type the first {TYPED} digits of the policy's digest to sign your vote"
-    typed = click.prompt(prompt, err=True)
-    if typed != expected.removeprefix("sha256:")[:TYPED]:
-        raise NotConfirmedError
 
 
 def _vote(

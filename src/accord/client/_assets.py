@@ -11,7 +11,7 @@ from accord.board import AssetOffer, AssetWithdrawal, Terms
 from accord.client._home import MemberHome
 from accord.client._session import TrustSession
 from accord.encoding import Digest, Fields, base64_encode, canonical_json, parse_json
-from accord.errors import IdentityNotFoundError, UnknownAssetError
+from accord.errors import IdentityNotFoundError, TermsError, UnknownAssetError
 from accord.identity import PRIVATE, read_private, seal, sign_statement, write_whole
 from accord.release import ASSET_KEY_PURPOSE, Machine, asset_key_context
 from accord.volumes import (
@@ -123,6 +123,15 @@ def offer_asset(
     The same offer again changes nothing. The key goes to the attested trust service alone,
     bound to this very offer. Returns the offer and the index of its entry.
     """
+    # The trust service holds the key from now on: it must be worth what the owner asks of a run.
+    assurance = session.result.claims.assurance
+    if not assurance.at_least(terms.min_assurance):
+        raise TermsError(
+            asset=f"{home.name}/{name}",
+            field="assurance of the trust service",
+            expected=f"at least {terms.min_assurance}",
+            found=assurance,
+        )
     entry = load_ring_entry(home.identity.home, volume)
     if entry.tag is None:
         raise UnknownAssetError(asset=f"{home.name}/{volume}")

@@ -80,6 +80,9 @@ class Connection:
         if parts.scheme != "https" or not host or parts.path.strip("/"):
             raise UnreachableError(url=url, detail="expected https://HOST:PORT")
         self.url = url.rstrip("/")
+        self.attested = False
+        """Set once the peer's evidence was appraised; until then its refusals are not read."""
+
         self.context = PinnedContext.create()
         self._http = HTTPSConnection(host, port, timeout=TIMEOUT_S, context=self.context)
 
@@ -107,6 +110,8 @@ class Connection:
         reply = self._exchange(method, path, body, headers or {})
         if reply.status < HTTPStatus.BAD_REQUEST:
             return reply
+        if not self.attested:  # Its words could be anybody's, so could its error codes.
+            raise ReplyError(detail=f"HTTP status {reply.status} before it proved who it is")
         raise from_problem(_json(reply.content))
 
     def _exchange(
@@ -212,7 +217,9 @@ class TrustSession:
             binding=service_binding(board, keyset, nonce, Purpose.CHANNEL),
         )
         # (4) The service is one that the founders accept.
-        return cls(connection, genesis, keyset, appraise(claims, genesis.service, now=now))
+        result = appraise(claims, genesis.service, now=now)
+        connection.attested = True
+        return cls(connection, genesis, keyset, result)
 
     def found(self, envelope: Envelope) -> None:
         """Founds the board; sending the same genesis again is no error."""

@@ -161,9 +161,10 @@ class Demo(Stage):
                 f"board new screening {' '.join(members)} --constitution board/constitution.yaml"
                 " --trust board/service.json --out board/genesis.json"
             )
+        digest = accord("board check board/genesis.json")["digest"]
         together(
-            f"accord board sign board/genesis.json --home {name} --service {self.url}"
-            f" --out board/{name}.signature.json"
+            f"accord board sign board/genesis.json --digest {digest} --home {name}"
+            f" --service {self.url} --out board/{name}.signature.json"
             for name in MEMBERS
         )
         signatures = " ".join(f"board/{name}.signature.json" for name in MEMBERS)

@@ -21,6 +21,20 @@ E = TypeVar("E", bound=Enum)
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 """Names of members, policies, services, outputs: safe in a path, a URL and a log line."""
 
+UNSAFE = re.compile(
+    "["
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls but tab, line feed, carriage return
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls
+    "\u200b-\u200d\u2060\ufeff"  # no width
+    "\u2028\u2029"  # line breaks to some
+    "\ud800-\udfff"  # surrogates
+    "\ufdd0-\ufdef"  # noncharacters, and the last two of each plane:
+    + "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
+"""What no text may hold (docs/spec/statements.md, 1). A fixed list, not the properties of the
+Unicode version at hand, so that all readers agree whether a log is valid."""
+
 MAX_TEXT = 4096
 """Longest text field, in characters, unless the caller says otherwise."""
 
@@ -73,14 +87,13 @@ class Fields:
             raise UnsupportedFormatError(what=self.where, found=repr(found), expected=expected)
 
     def text(self, name: str, *, limit: int = MAX_TEXT) -> str:
-        """Text without control characters but line breaks and tabs: it may reach a terminal."""
+        """Text without `UNSAFE` characters. It may have lines, and characters that look alike."""
         return self._as_text(self.take(name), limit, self.path(name))
 
     def _as_text(self, value: JSONValue, limit: int, where: str) -> str:
         if not isinstance(value, str) or len(value) > limit:
             raise MalformedError(what=where, detail=f"expected text of at most {limit} characters")
-        lines = value.replace("\n", "").replace("\r", "").replace("\t", "")
-        if not lines.isprintable():
+        if UNSAFE.search(value):
             raise MalformedError(what=where, detail="holds a control character")
         return value
 

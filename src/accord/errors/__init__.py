@@ -134,6 +134,7 @@ from accord.errors._shield import (
     NamespaceRefusedError,
     OutputRefusedError,
     ProgramFailedError,
+    RunStoppedError,
     SandboxMissingError,
     ShieldError,
 )
@@ -233,6 +234,7 @@ __all__ = [
     "ReplyError",
     "RequestRefusedError",
     "RollbackError",
+    "RunStoppedError",
     "SandboxMissingError",
     "SealedMessageError",
     "ServiceError",

@@ -84,7 +84,7 @@ class DuplicateStatementError(BoardError):
     """{what} was already recorded as entry {index}"""
 
     code = "accord-BRD-010"
-    exit_code = ExitCode.OK
+    exit_code = ExitCode.DENIED
     hint = "nothing to do"
 
 

@@ -12,7 +12,10 @@ class SandboxMissingError(ShieldError):
     """the shield confines programs with {program}, which is not installed"""
 
     code = "accord-SHD-001"
-    hint = "install it with `apt install bubblewrap`; nothing is run without a sandbox"
+    hint = (
+        "install it with `apt install bubblewrap`; it is taken from /usr/bin, /bin or "
+        "/usr/local/bin only, and nothing is run without a sandbox"
+    )
 
 
 class NamespaceRefusedError(ShieldError):
@@ -35,7 +38,7 @@ class ConfinementError(ShieldError):
 
 
 class OutputRefusedError(ShieldError):
-    """output {name} is refused: {detail}"""
+    """the program's output is refused: {detail}"""
 
     code = "accord-SHD-004"
     exit_code = ExitCode.DENIED
@@ -51,8 +54,17 @@ class GrantError(ShieldError):
 
 
 class ProgramFailedError(ShieldError):
-    """the program of run {run} ended with exit code {exit_code}"""
+    """the program of run {run} failed"""
 
     code = "accord-SHD-021"
     exit_code = ExitCode.FAILURE
-    hint = "no output was kept; what it printed stays inside, because it may show the data"
+    hint = (
+        "no output was kept; how it ended and what it printed stay inside: they may show the data"
+    )
+
+
+class RunStoppedError(ShieldError):
+    """the shield stopped run {run}: {reason}"""
+
+    code = "accord-SHD-022"
+    hint = "no output was kept; the details stay inside, because they may show the data"

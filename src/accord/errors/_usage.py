@@ -18,11 +18,11 @@ class FileAccessError(UsageError):
 
 
 class NotConfirmedError(UsageError):
-    """the digest given is not that of the policy proposed"""
+    """the digest given is not that of {what}"""
 
     code = "accord-CLI-002"
     exit_code = ExitCode.DENIED
-    hint = "nothing was signed; `accord proposal show` prints the digest"
+    hint = "nothing was signed; `accord proposal show` and `accord board check` print the digest"
 
 
 class ExtraMissingError(UsageError):

@@ -33,6 +33,10 @@ class Assurance(StrEnum):
     def at_least(self, minimum: Assurance) -> bool:
         return self.rank >= minimum.rank
 
+    def weaker(self, other: Assurance) -> Assurance:
+        """What two environments are worth that both hold the same secret."""
+        return self if other.at_least(self) else other
+
 
 MEASUREMENT_BYTES: Mapping[Family, Mapping[str, int]] = MappingProxyType(
     {

@@ -15,6 +15,9 @@ from accord.encoding import Digest, JSONValue
 from accord.policy._document import Policy, Service
 
 
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One sentence that becomes true (``+``) or stops being true (``-``)."""
@@ -81,5 +84,10 @@ def _path(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """``text`` on one line, so that a value cannot draw a line of the diff by itself."""
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    """``text`` in visible ASCII: a value draws no line, hides nothing and imitates no letter.
+
+    Two texts never look the same: the backslash of an escape is none of the text's own.
+    """
+    return "".join(
+        _ESCAPES.get(c) or (c if " " <= c <= "~" else f"\\u{{{ord(c):x}}}") for c in text
+    )

@@ -223,7 +223,7 @@ def _path(fields: Fields, root: str) -> str:
 def _plain(text: str) -> bool:
     """Whether a path has one spelling and one line: no ``..``, no ``//``, no line break."""
     path = PurePosixPath(text)
-    return str(path) == text and ".." not in path.parts and text.isprintable()
+    return str(path) == text and ".." not in path.parts and not set("\n\r\t") & set(text)
 
 
 def _environment(fields: Fields | None) -> Mapping[str, str]:

@@ -25,7 +25,7 @@ from accord.release._documents import (
 )
 from accord.release._gate import Decision, decide
 from accord.release._machine import Machine, RunRecord
-from accord.release._run import RunOutput, RunStatement
+from accord.release._run import RunOutcome, RunOutput, RunStatement
 
 __all__ = [
     "ASSET_KEY_PURPOSE",
@@ -41,6 +41,7 @@ __all__ = [
     "Machine",
     "Release",
     "ReleaseRequest",
+    "RunOutcome",
     "RunOutput",
     "RunRecord",
     "RunStatement",

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from accord.errors import WrongBoardError
 from accord.evidence import Claims, Purpose, appraise, verify
-from accord.policy import Policy, Service
+from accord.policy import Assurance, Policy, Service
 from accord.release._challenges import Challenges
 from accord.release._consent import enacted_service, owners_consent
 from accord.release._documents import Release, ReleaseRequest
@@ -42,13 +42,16 @@ def decide(
     request: ReleaseRequest,
     *,
     challenges: Challenges,
+    service_assurance: Assurance,
     now: datetime,
     entropy: Callable[[int], bytes],
     stage: Stage = _untimed,
 ) -> Decision:
     """Whether ``request`` may be released what it asks for.
 
-    The caller must write the release to the log, durably, before it seals anything.
+    ``service_assurance`` is what the trust service itself is worth: it holds the keys, so a run
+    is worth no more. The caller must write the release to the log, durably, before it seals
+    anything.
     Raises REL and ATT errors; the nonce is used up in any case.
     """
     # (1) The request was made for this board.
@@ -64,6 +67,7 @@ def decide(
     # (5) The environment is one that the policy names.
     with stage("appraise"):
         result = appraise(claims, service.attestation, now=now)
+    assurance = claims.assurance.weaker(service_assurance)
     # (6) Every owner's terms allow it, and a use is left.
     with stage("consent"):
         uses = owners_consent(
@@ -71,7 +75,7 @@ def decide(
             machine.uses,
             policy=policy,
             service=service,
-            assurance=claims.assurance,
+            assurance=assurance,
             now=now,
         )
     release = Release(
@@ -83,7 +87,7 @@ def decide(
         keyset=request.keyset,
         nonce=request.nonce,
         evidence=request.evidence.digest,
-        assurance=claims.assurance,
+        assurance=assurance,
         result=result.to_json(),
         uses=uses,
     )

@@ -7,7 +7,7 @@ when it starts, and what an auditor runs offline. It has no clock, network or ra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,7 +26,7 @@ from accord.ledger import Entry, Ledger
 from accord.policy import Policy
 from accord.release._consent import enacted_service, owners_consent
 from accord.release._documents import Release, ServiceStart
-from accord.release._run import RunStatement
+from accord.release._run import RunOutcome, RunStatement
 
 
 @dataclass(slots=True)
@@ -91,22 +91,46 @@ class Machine:
 
     def apply_envelope(self, envelope: Envelope, *, index: int, time: datetime) -> Statement:
         """`apply` for an entry that is not written yet."""
+        # (1) Somebody who may say this said it. Before that, nothing about the log is told.
         kind = statement_kind(envelope)
-        if envelope.statement_digest in self.board.recorded:
-            raise DuplicateStatementError(
-                what=kind, index=self.board.recorded[envelope.statement_digest]
-            )
+        statement = verify_statement(envelope, kind, self._keys(kind, envelope, index))
+        # (2) It is new.
+        recorded = self.board.recorded.get(statement.digest)
+        if recorded is not None:
+            raise DuplicateStatementError(what=kind, index=recorded)
+        # (3) The state allows it.
         own = _OWN.get(kind)
         if own is not None:
-            statement = own(self, envelope, index, time)
+            own(self, statement, index, time)
+            self.board.recorded[statement.digest] = index
         else:
-            keys = self.board.genesis.keys
-            if kind == "enactment":
-                keys = self._service_keys(index)
-            statement = verify_statement(envelope, kind, keys)
             self.board.apply(statement, index=index, time=time)
-        self.board.recorded[statement.digest] = index
         return statement
+
+    def _keys(self, kind: str, envelope: Envelope, index: int) -> Mapping[Digest, VerifyKey]:
+        """The keys that may sign a statement of this kind, by key id."""
+        match kind:
+            case "service-start":
+                # The first start names the log key; every later one must be signed by it.
+                claimed = ServiceStart.from_fields(_peek(envelope, kind)).keyset.verify_key
+                key = self.log_key or claimed
+            case "release" | "enactment":
+                if self.log_key is None:
+                    raise LogKeyError(index=index)
+                key = self.log_key
+            case "run":
+                key = self._run_record(_peek(envelope, kind)).release.keyset.verify_key
+            case _:
+                return self.board.genesis.keys
+        return {key.key_id: key}
+
+    def _run_record(self, fields: Fields) -> RunRecord:
+        """The release that a run statement claims to end. Raises ``UnknownRunError``."""
+        claimed = RunStatement.from_fields(fields)
+        record = self.runs.get(claimed.run)
+        if record is None:
+            raise UnknownRunError(run=claimed.run)
+        return record
 
     @property
     def keyset(self) -> Keyset | None:
@@ -118,30 +142,19 @@ class Machine:
         versions = self.board.policies[release.policy]
         return next(item for item in versions if item.digest == release.policy_digest)
 
-    def _service_keys(self, index: int) -> dict[Digest, VerifyKey]:
-        if self.log_key is None:
-            raise LogKeyError(index=index)
-        return {self.log_key.key_id: self.log_key}
-
     def _must_be_here(self, board: Digest) -> None:
         if board != self.board.board:
             raise WrongBoardError(found=board, expected=self.board.board)
 
-    def _start(self, envelope: Envelope, index: int, _time: datetime) -> Statement:
-        # The first start names the log key; every later one must be signed by it.
-        claimed = ServiceStart.from_fields(_peek(envelope, "service-start"))
-        key = self.log_key or claimed.keyset.verify_key
-        statement = verify_statement(envelope, "service-start", {key.key_id: key})
+    def _start(self, statement: Statement, index: int, _time: datetime) -> None:
         start = ServiceStart.from_fields(statement.fields())
         self._must_be_here(start.board)
-        if start.keyset.verify_key != key:
+        if self.log_key is not None and start.keyset.verify_key != self.log_key:
             raise LogKeyError(index=index)
-        self.log_key = key
+        self.log_key = start.keyset.verify_key
         self.started.append((start, index))
-        return statement
 
-    def _release(self, envelope: Envelope, index: int, time: datetime) -> Statement:
-        statement = verify_statement(envelope, "release", self._service_keys(index))
+    def _release(self, statement: Statement, index: int, time: datetime) -> None:
         release = Release.from_fields(statement.fields())
         self._must_be_here(release.board)
         policy, service = enacted_service(self.board, release.policy, release.service, time)
@@ -165,34 +178,28 @@ class Machine:
             self.uses[use.offer] = use.number
         self.nonces.add(release.nonce)
         self.runs[release.run] = RunRecord(release, index)
-        return statement
 
-    def _run(self, envelope: Envelope, _index: int, _time: datetime) -> Statement:
-        claimed = RunStatement.from_fields(_peek(envelope, "run"))
-        record = self.runs.get(claimed.run)
-        if record is None or record.statement is not None:
-            raise UnknownRunError(run=claimed.run)
-        release, key = record.release, record.release.keyset.verify_key
-        statement = verify_statement(envelope, "run", {key.key_id: key})
+    def _run(self, statement: Statement, _index: int, _time: datetime) -> None:
         run = RunStatement.from_fields(statement.fields())
         self._must_be_here(run.board)
+        record = self.runs[run.run]
+        release = record.release
         service = self.policy_of(release).services[release.service]
-        readers = {output.name: sorted(output.readers) for output in service.outputs}
+        # A run that succeeded has every output for exactly its readers; one that failed, none.
+        promised = [(output.name, sorted(output.readers)) for output in service.outputs]
+        expected = promised if run.outcome is RunOutcome.SUCCEEDED else []
         consistent = (
-            run.policy_digest == release.policy_digest
+            record.statement is None
+            and run.policy_digest == release.policy_digest
             and run.service == release.service
             and run.assurance is release.assurance
             and run.inputs == tuple((item.asset, item.tag) for item in service.inputs)
-            and len({output.name for output in run.outputs}) == len(run.outputs)
-            and all(
-                readers.get(output.name) == [name for name, _ in output.sealed_keys]
-                for output in run.outputs
-            )
+            and [(item.name, [who for who, _ in item.sealed_keys]) for item in run.outputs]
+            == expected
         )
         if not consistent:
-            raise UnknownRunError(run=claimed.run)
+            raise UnknownRunError(run=run.run)
         record.statement = run
-        return statement
 
 
 def _peek(envelope: Envelope, kind: str) -> Fields:
@@ -200,7 +207,7 @@ def _peek(envelope: Envelope, kind: str) -> Fields:
     return Fields(parse_canonical_json(envelope.payload, what=kind), kind)
 
 
-_OWN: dict[str, Callable[[Machine, Envelope, int, datetime], Statement]] = {
+_OWN: dict[str, Callable[[Machine, Statement, int, datetime], None]] = {
     "service-start": Machine._start,  # noqa: SLF001 - the table belongs to the class
     "release": Machine._release,  # noqa: SLF001
     "run": Machine._run,  # noqa: SLF001

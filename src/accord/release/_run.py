@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from accord.encoding import Digest, Fields, JSONValue, base64_encode, format_time
 from accord.errors import MalformedError
@@ -13,6 +14,13 @@ from accord.release._documents import parse_run_id
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:accord:predicate:run:v1"
+
+
+class RunOutcome(StrEnum):
+    """How a run ended. An exit code is not recorded: a program could spell data with it."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class RunStatement:
     """Pairs of asset and tag, in the order of the policy."""
 
     outputs: tuple[RunOutput, ...]
-    exit_code: int
+    outcome: RunOutcome
     started: datetime
     finished: datetime
 
@@ -81,7 +89,7 @@ class RunStatement:
             assurance=predicate.choice("assurance", Assurance),
             inputs=tuple(map(_read_input, predicate.objects("inputs"))),
             outputs=tuple(map(RunOutput.from_fields, predicate.objects("outputs"))),
-            exit_code=predicate.integer("exit_code", minimum=-255, maximum=255),
+            outcome=predicate.choice("outcome", RunOutcome),
             started=predicate.time("started"),
             finished=predicate.time("finished"),
         )
@@ -110,7 +118,7 @@ class RunStatement:
                 "assurance": self.assurance.value,
                 "inputs": [{"asset": asset, "tag": tag} for asset, tag in self.inputs],
                 "outputs": [output.to_json() for output in self.outputs],
-                "exit_code": self.exit_code,
+                "outcome": self.outcome.value,
                 "started": format_time(self.started),
                 "finished": format_time(self.finished),
             },

@@ -13,11 +13,12 @@ from accord.encoding import Digest, Envelope, sha256
 from accord.errors import (
     AssetKeyError,
     DuplicateStatementError,
+    EvidenceError,
     UnknownAssetError,
     UnknownBoardError,
     UnsupportedFormatError,
 )
-from accord.evidence import Attester, Evidence, Purpose
+from accord.evidence import Attester, Evidence, Purpose, verify
 from accord.identity import (
     Keyset,
     open_sealed,
@@ -26,6 +27,7 @@ from accord.identity import (
     statement_kind,
     verify_statement,
 )
+from accord.policy import Assurance
 from accord.release import (
     ASSET_KEY_PURPOSE,
     GRANT_PURPOSE,
@@ -46,6 +48,16 @@ from accord.service._store import Store
 from accord.volumes import VolumeKey, key_commitment, parse_volume_id
 
 MEMBER_STATEMENTS = frozenset({"asset", "asset-withdrawal", "proposal", "ballot"})
+
+
+def _own_assurance(host: BoardHost, start: ServiceStart, evidence: Evidence) -> Assurance:
+    """What this service is worth under the board's own anchors; nothing they know: the least."""
+    genesis = host.machine.board.genesis
+    try:
+        claims = verify(evidence, anchors=genesis.anchors, now=host.now(), binding=start.binding)
+    except EvidenceError:
+        return Assurance.SIMULATED
+    return claims.assurance
 
 
 class Timings:
@@ -79,6 +91,7 @@ class TrustService:
         self.keyset: Keyset = self._keys.keyset(tls_spki_sha256)
         self._challenges = Challenges(entropy)
         self._hosts: dict[Digest, BoardHost] = {}
+        self._assurance: dict[Digest, Assurance] = {}
         for board in map(Digest, store.boards()):
             host = BoardHost.load(board, store=store, clock=clock, signer=self._keys.signer)
             self._open(host)
@@ -94,6 +107,7 @@ class TrustService:
         )
         # A crash between the last vote and its enactment must not lose the vote's effect.
         host.enact_what_is_approved()
+        self._assurance[host.board] = _own_assurance(host, start, evidence)
         self._hosts[host.board] = host
 
     def now(self) -> datetime:
@@ -165,7 +179,7 @@ class TrustService:
 
     def challenge(self, host: BoardHost) -> tuple[bytes, datetime]:
         """A nonce for one release request, and when it dies."""
-        return self._challenges.issue(host.board, Purpose.RELEASE, now=self.now())
+        return self._challenges.issue(host.board, Purpose.RELEASE, now=host.now())
 
     def release(self, host: BoardHost, request: ReleaseRequest, timings: Timings) -> bytes:
         """Decides, records durably, and only then seals: the message for the shield."""
@@ -173,6 +187,7 @@ class TrustService:
             host.machine,
             request,
             challenges=self._challenges,
+            service_assurance=self._assurance[host.board],
             now=host.now(),
             entropy=self._entropy,
             stage=timings.stage,

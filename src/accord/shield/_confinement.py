@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from accord.errors import ConfinementError
@@ -23,8 +23,8 @@ class Confinement:
     command: tuple[str, ...]
     """``python`` as the first word means the interpreter, and the packages, of the shield."""
 
-    environment: Mapping[str, str]
-    """All of it. May hold secrets: it never appears on a command line."""
+    environment: Mapping[str, str] = field(repr=False)
+    """All of it. May hold secrets: it never appears on a command line, or where this is printed."""
 
     workdir: str
     read_only: Mapping[str, Path]

@@ -15,7 +15,24 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from accord.client import CHANNEL_LEVEL, TrustSession
 from accord.encoding import Digest, Envelope
-from accord.errors import GrantError, ProgramFailedError, UnreachableError
+from accord.errors import (
+    AccordError,
+    ConfinementError,
+    GrantError,
+    NamespaceRefusedError,
+    ObjectMissingError,
+    OutputRefusedError,
+    ProgramFailedError,
+    RollbackError,
+    RunStoppedError,
+    SandboxMissingError,
+    StoreError,
+    UnreachableError,
+    VolumeForkError,
+    VolumeTamperedError,
+    WrongVolumeError,
+    WrongVolumeKeyError,
+)
 from accord.evidence import Attester
 from accord.identity import (
     Keyset,
@@ -32,6 +49,7 @@ from accord.release import (
     OUTPUT_KEY_PURPOSE,
     Grant,
     ReleaseRequest,
+    RunOutcome,
     RunOutput,
     RunStatement,
     grant_context,
@@ -103,6 +121,23 @@ class _Released:
 
 Progress = Callable[[str], None]
 
+_PUBLIC = (
+    ProgramFailedError,
+    ObjectMissingError,
+    VolumeTamperedError,
+    RollbackError,
+    VolumeForkError,
+    WrongVolumeKeyError,
+    WrongVolumeError,
+    StoreError,
+    SandboxMissingError,
+    NamespaceRefusedError,
+    ConfinementError,
+    OutputRefusedError,
+)
+"""Refusals that may leave the shield in words: none quotes a name, a byte or a number that
+comes from inside a volume or from the program. Any other leaves as its code alone."""
+
 
 def launch(job: Job, attester: Attester, *, progress: Progress = lambda _step: None) -> RunReport:
     """Runs one service of a policy to its end.
@@ -127,32 +162,52 @@ def _run_attested(
     # (3) So do we, for exactly this service of this policy.
     released = _attest_and_receive(session, job, attester)
     progress(f"keys released for {released.grant.run}")
-    # (4) The volumes must be in the very versions that were voted on.
-    inputs = _open_inputs(released.grant, job.storage, memory)
-    progress("inputs opened")
-    # (5) The program runs with no network, a clean environment and nothing else in sight.
+    # (4, 5, 6) From here on an error may have been caused, or worded, by somebody's plaintext.
     started = datetime.now(UTC)
-    outputs = _make_outputs(released.grant, memory)
-    outcome = _run(released.grant, inputs, outputs)
-    progress(f"program ended with {outcome.exit_code}")
-    # (6) What it wrote leaves encrypted, for the named readers alone; nothing, if it failed.
-    failed = outcome.exit_code != 0
-    sealed = () if failed else _seal_outputs(released.grant, outputs, job.storage)
-    # (7) The log learns what went in and what came out.
-    index = _record(session, job, _statement(released, sealed, outcome, started))
-    if failed:
-        raise ProgramFailedError(run=released.grant.run, exit_code=outcome.exit_code)
+    refusal: AccordError | None = None
+    outputs: tuple[RunOutput, ...] = ()
+    seconds = 0.0
+    try:
+        outputs, seconds = _open_run_seal(released.grant, job, memory, progress)
+    except _PUBLIC as error:
+        refusal = error
+    except AccordError as error:
+        refusal = RunStoppedError(run=released.grant.run, reason=error.code)
+    except Exception as error:  # noqa: BLE001 - whatever it is, its words stay inside
+        refusal = RunStoppedError(run=released.grant.run, reason=type(error).__name__)
+    # (7) The log learns what went in and what came out, also where nothing did.
+    outcome = RunOutcome.FAILED if refusal else RunOutcome.SUCCEEDED
+    index = _record(session, job, _statement(released, outputs, outcome, started))
+    if refusal is not None:
+        raise refusal
     return RunReport(
         run=released.grant.run,
         assurance=released.grant.assurance,
         channel=CHANNEL_LEVEL,
         index=index,
-        outputs=sealed,
+        outputs=outputs,
         service_measurements=_hex(session.result.claims.measurements),
         shield_measurements=_hex(attester.measurements),
-        seconds=outcome.seconds,
+        seconds=seconds,
         timing=released.timing,
     )
+
+
+def _open_run_seal(
+    grant: Grant, job: Job, memory: Path, progress: Progress
+) -> tuple[tuple[RunOutput, ...], float]:
+    """The outputs of the run, sealed, and how long the program ran."""
+    # (4) The volumes must be in the very versions that were voted on.
+    inputs = _open_inputs(grant, job.storage, memory)
+    progress("inputs opened")
+    # (5) The program runs with no network, a clean environment and nothing else in sight.
+    outputs = _make_outputs(grant, memory)
+    outcome = _run(grant, inputs, outputs)
+    if outcome.exit_code != 0:
+        raise ProgramFailedError(run=grant.run)
+    progress("the program has ended")
+    # (6) What it wrote leaves encrypted, for the named readers alone.
+    return _seal_outputs(grant, outputs, job.storage), outcome.seconds
 
 
 def _record(session: TrustSession, job: Job, statement: Envelope) -> int:
@@ -167,7 +222,10 @@ def _record(session: TrustSession, job: Job, statement: Envelope) -> int:
         except UnreachableError:
             time.sleep(RECORD_PAUSE_S)
         with contextlib.suppress(UnreachableError):
-            session = TrustSession.open(job.url, job.board)
+            renewed = TrustSession.open(job.url, job.board)
+            if renewed.keyset.verify_key != session.keyset.verify_key:
+                raise GrantError(detail="the trust service is another one than released the keys")
+            session = renewed
     return session.record_run(statement)
 
 
@@ -281,7 +339,7 @@ def _seal_output(
 
 
 def _statement(
-    released: _Released, outputs: tuple[RunOutput, ...], outcome: Outcome, started: datetime
+    released: _Released, outputs: tuple[RunOutput, ...], outcome: RunOutcome, started: datetime
 ) -> Envelope:
     grant = released.grant
     statement = RunStatement(
@@ -292,7 +350,7 @@ def _statement(
         assurance=released.grant.assurance,
         inputs=tuple((item.asset, item.tag) for item in grant.inputs),
         outputs=outputs,
-        exit_code=outcome.exit_code,
+        outcome=outcome,
         started=started,
         finished=datetime.now(UTC),
     )

@@ -25,7 +25,11 @@ class PrivateMemory:
 
     path: Path
     never_swapped: bool
-    """The kernel promised not to write it to swap space, or there is no swap space."""
+    """The kernel promised not to write it to swap space, or there was no swap space.
+
+    Of these files only. Where ``machine_swaps()``, the heaps of shield and program (keys,
+    plaintext) and the program's /tmp, /run and /dev/shm may be swapped all the same.
+    """
 
 
 _entered: PrivateMemory | None = None
@@ -40,9 +44,10 @@ def enter_private_memory(base: Path, *, kernel: Kernel | None = None) -> Path:
     """Cover ``base`` with memory that only this process and its children can see.
 
     Call it once per process, before any thread starts (importing NumPy starts some): a
-    namespace belongs to a thread. Core
-    dumps are off from here on, and other processes of the same user cannot attach. Not covered:
-    the heap of this process (keys in it) may be swapped where the machine has swap space.
+    namespace belongs to a thread. Core dumps are off from here on, and other processes of the
+    same user cannot attach. Not covered: the heap of this process (keys in it) and the memory of
+    the program may be swapped, see ``machine_swaps``. Whether these files may, says
+    ``private_memory().never_swapped``; it is not an error here.
 
     Raises ``NamespaceRefusedError``; ``RuntimeError`` when called twice or with threads running.
     """
@@ -110,11 +115,12 @@ def _mount_tmpfs(kernel: Kernel, base: Path) -> bool:
         kernel.mount("accord", str(base), "tmpfs", flags=flags, data=f"{options},noswap")
     except OSError:
         kernel.mount("accord", str(base), "tmpfs", flags=flags, data=options)
-        return not _machine_swaps()
+        return not machine_swaps()
     return True
 
 
-def _machine_swaps() -> bool:
+def machine_swaps() -> bool:
+    """Whether the machine has swap space now; True if that cannot be found out."""
     try:
         # The first line is a heading.
         return len(Path("/proc/swaps").read_text().splitlines()) > 1

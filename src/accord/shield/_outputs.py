@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Taking what a program left behind, without believing anything about it."""
+"""Taking what a program left behind, without believing anything about it.
+
+A refusal never repeats what the program chose: a program that has read the data could name a
+file after a record, plant a link beside it, and have the shield print the name to the operator.
+There is one fixed sentence for each kind of refusal, and no name, number or path in any.
+"""
 
 import os
 import stat
@@ -22,16 +27,19 @@ def collect_outputs(root: Path, *, max_files: int, max_bytes: int) -> list[Path]
     Raises ``OutputRefusedError``.
     """
     collector = _Collector(max_files=max_files, max_bytes=max_bytes)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(root, flags)
-    except OSError as error:
-        raise OutputRefusedError(name=root.name, detail=error.strerror) from error
-    try:
-        collector.walk(descriptor, Path(), device=os.fstat(descriptor).st_dev)
-    finally:
-        os.close(descriptor)
+        collector.walk(os.open(root, _DIRECTORY), Path())
+    except OSError:
+        readable = False
+    else:
+        readable = True
+    if not readable:
+        # Not inside the handler: an error remembers the one it follows, and that names the file.
+        raise OutputRefusedError(detail="a file or directory of it cannot be read")
     return [root / name for name in sorted(collector.found)]
+
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Collector:
@@ -42,48 +50,39 @@ class _Collector:
         self._bytes = 0
         self.found: list[Path] = []
 
-    def walk(self, directory: int, at: Path, *, device: int) -> None:
-        if len(at.parts) > _MAX_DEPTH:
-            raise OutputRefusedError(name=at, detail="it lies too deep")
-        with os.scandir(directory) as entries:
-            # One by one: a directory of a billion names must not be listed first.
-            for entry in entries:
-                self._take(directory, entry.name, at, device=device)
+    def walk(self, directory: int, at: Path) -> None:
+        """Take everything below the open ``directory``, and close it."""
+        try:
+            if len(at.parts) > _MAX_DEPTH:
+                raise OutputRefusedError(detail="it has directories too deep in one another")
+            device = os.fstat(directory).st_dev
+            with os.scandir(directory) as entries:
+                # One by one: a directory of a billion names must not be listed first.
+                for entry in entries:
+                    self._take(directory, entry.name, at, device=device)
+        finally:
+            os.close(directory)
 
     def _take(self, directory: int, name: str, at: Path, *, device: int) -> None:
         if not name.isprintable():
-            raise OutputRefusedError(name=ascii(name), detail="its name is not printable text")
-        path = at / name
+            raise OutputRefusedError(detail="it has a name that is not printable text")
         self._entries += 1
         if self._entries > self._max_files:
-            detail = f"there are more than {self._max_files} files and directories"
-            raise OutputRefusedError(name=path, detail=detail)
+            raise OutputRefusedError(detail="it has more files and directories than allowed")
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if status.st_dev != device:
-            raise OutputRefusedError(name=path, detail="it is on another file system")
+            raise OutputRefusedError(detail="a part of it is on another file system")
         if stat.S_ISDIR(status.st_mode):
-            self._descend(directory, name, path, device=device)
+            self.walk(os.open(name, _DIRECTORY, dir_fd=directory), at / name)
             return
         if not stat.S_ISREG(status.st_mode):
-            raise OutputRefusedError(name=path, detail=f"it is a {_kind(status.st_mode)}")
+            raise OutputRefusedError(detail=f"it has a {_kind(status.st_mode)}")
         if status.st_nlink != 1:
-            raise OutputRefusedError(name=path, detail="it is a file with more than one name")
+            raise OutputRefusedError(detail="it has a file with more than one name")
         self._bytes += status.st_size
         if self._bytes > self._max_bytes:
-            detail = f"all files together are larger than {self._max_bytes} bytes"
-            raise OutputRefusedError(name=path, detail=detail)
-        self.found.append(path)
-
-    def _descend(self, directory: int, name: str, path: Path, *, device: int) -> None:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            descriptor = os.open(name, flags, dir_fd=directory)
-        except OSError as error:
-            raise OutputRefusedError(name=path, detail=error.strerror) from error
-        try:
-            self.walk(descriptor, path, device=device)
-        finally:
-            os.close(descriptor)
+            raise OutputRefusedError(detail="all its files together are larger than allowed")
+        self.found.append(at / name)
 
 
 def _kind(mode: int) -> str:

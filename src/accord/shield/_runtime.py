@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a confined program sees of the machine: the system and the Python runtime, read-only."""
 
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -11,6 +12,15 @@ _SYSTEM_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
 """How the loader finds shared libraries (Debian's BLAS is a link through alternatives)."""
+
+_BUBBLEWRAP = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
+"""Where it is looked for, in this order. Never on PATH: whoever starts the shield chooses PATH,
+and would have it run a program of his own, outside any sandbox, on the plaintext."""
+
+
+def bubblewrap() -> str | None:
+    """The path of bubblewrap, or None where it is not installed."""
+    return next((path for path in _BUBBLEWRAP if os.access(path, os.X_OK)), None)
 
 
 def interpreter() -> str:

@@ -13,13 +13,13 @@ the program exist: no LD_PRELOAD of a policy reaches the steps before.
 import contextlib
 import json
 import os
-import shutil
 import signal
+import socket
 import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from accord.errors import ConfinementError, NamespaceRefusedError, SandboxMissingError
@@ -27,7 +27,13 @@ from accord.shield._capture import capture
 from accord.shield._confinement import Confinement, check
 from accord.shield._descriptors import Descriptors
 from accord.shield._memory import private_memory
-from accord.shield._runtime import base_interpreter, interpreter, parents, system_arguments
+from accord.shield._runtime import (
+    base_interpreter,
+    bubblewrap,
+    interpreter,
+    parents,
+    system_arguments,
+)
 from accord.shield._seccomp import system_call_filter
 
 _NOBODY = 65534
@@ -63,6 +69,7 @@ for number in map(int, os.listdir("/proc/self/fd")):
             os.set_inheritable(number, False)
         except OSError:
             pass
+os.write(int(sys.argv[2]), b"1")
 try:
     os.execvpe(plan["command"][0], plan["command"], plan["environment"])
 except OSError as error:
@@ -82,25 +89,31 @@ class Outcome:
     signal: int | None
     """The signal that ended it, as far as its exit code (128 + signal) tells."""
 
-    stderr_tail: bytes
-    stdout_tail: bytes
+    stderr_tail: bytes = field(repr=False)
+    stdout_tail: bytes = field(repr=False)
+    """What it printed last. It may show the data: for tests, never for an error or a log."""
+
     seconds: float
     timed_out: bool = False
     """The shield killed it at its time limit."""
+
+    sandbox_killed: bool = False
+    """Somebody else killed the sandbox around it, for example the kernel, out of memory."""
 
 
 def run_confined(confinement: Confinement) -> Outcome:
     """Run the program to its end and say how it went; a failing program is not an error here.
 
-    Every process that it started is gone on return. As root, writable directories (and read-only
+    Every process that it started is gone on return. A sandbox that dies around the program counts
+    as killed (exit code 137), and what was printed is not taken for its explanation. As root, writable directories (and read-only
     ones in private memory) are handed to the user inside; other read-only files must be readable
     for everybody. Not checked: what the program wrote, see ``collect_outputs``.
 
     Raises ``ConfinementError``, ``NamespaceRefusedError`` or ``SandboxMissingError``; in these
     cases the program was not started.
     """
-    bubblewrap = shutil.which("bwrap")
-    if bubblewrap is None:
+    executable = bubblewrap()
+    if executable is None:
         raise SandboxMissingError(program="bubblewrap (bwrap)")
     check(confinement)
     other_user = _may_use_another_user()
@@ -109,13 +122,16 @@ def run_confined(confinement: Confinement) -> Outcome:
     started = time.monotonic()
     deadline = None if confinement.timeout_s is None else started + confinement.timeout_s
     with contextlib.ExitStack() as stack:
-        process, status = _start(bubblewrap, confinement, other_user=other_user, stack=stack)
+        process, status, mark = _start(executable, confinement, other_user=other_user, stack=stack)
         stdout, stderr, timed_out = capture(process, deadline=deadline)
         reported = _reported_exit(os.read(status, _MAX_REPORT_BYTES))
-    if timed_out:
-        reported = 128 + signal.SIGKILL
-    elif reported is None:
+        begun = _marked(mark)
+    if not (begun or timed_out):
+        # The words of bubblewrap or of the first step: there was no program yet.
         raise _set_up_error(stderr)
+    sandbox_killed = reported is None and not timed_out
+    if timed_out or reported is None:
+        reported = 128 + signal.SIGKILL
     return Outcome(
         exit_code=reported,
         signal=reported - 128 if 128 < reported < 128 + signal.NSIG else None,  # noqa: PLR2004
@@ -123,14 +139,18 @@ def run_confined(confinement: Confinement) -> Outcome:
         stdout_tail=stdout,
         seconds=time.monotonic() - started,
         timed_out=timed_out,
+        sandbox_killed=sandbox_killed,
     )
 
 
 def _start(
-    bubblewrap: str, confinement: Confinement, *, other_user: bool, stack: contextlib.ExitStack
-) -> tuple[subprocess.Popen[bytes], int]:
-    """Bubblewrap at work, and the descriptor of its report; ``stack`` ends and closes both."""
+    executable: str, confinement: Confinement, *, other_user: bool, stack: contextlib.ExitStack
+) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
+    """Bubblewrap at work, its report, and the first step's mark; ``stack`` ends all three."""
     data = Descriptors(stack)
+    # A socket: a pipe could be opened anew through /proc and read empty by the program.
+    mark, mark_write = map(stack.enter_context, socket.socketpair())
+    data.pass_on(mark_write.fileno())
     status, status_write = data.pipe()
     arguments = ["--json-status-fd", str(status_write)]
     data.pass_on(status_write)
@@ -146,9 +166,10 @@ def _start(
     listed = data.memory(b"".join(os.fsencode(word) + b"\0" for word in arguments))
     plan = data.memory(_plan(confinement, other_user=other_user))
     first_step = [base_interpreter(), "-I", "-S", "-c", _FIRST_STEP, str(plan)]
+    first_step.append(str(mark_write.fileno()))
     try:
         process = subprocess.Popen(
-            [bubblewrap, "--args", str(listed), "--", *first_step],
+            [executable, "--args", str(listed), "--", *first_step],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -160,9 +181,10 @@ def _start(
         raise ConfinementError(detail=f"bubblewrap does not start: {error.strerror}") from error
     stack.callback(_end, process)
     data.close_inherited()
+    mark_write.close()
     if map_pipes is not None:
         _map_users(*map_pipes)
-    return process, status
+    return process, status, mark
 
 
 def _arguments(confinement: Confinement, data: Descriptors, *, other_user: bool) -> list[str]:
@@ -261,9 +283,17 @@ def _hand_over(confinement: Confinement) -> None:
             for source in confinement.read_only.values()
             if source.resolve().is_relative_to(own)
         ]
-    for source in sources:
-        for path in _tree(source):
-            os.chown(path, _NOBODY, _NOBODY, follow_symlinks=False)
+    try:
+        for source in sources:
+            for path in _tree(source):
+                os.chown(path, _NOBODY, _NOBODY, follow_symlinks=False)
+    except OSError:
+        done = False
+    else:
+        done = True
+    if not done:
+        # Not inside the handler: the error of the system names a file of the inputs.
+        raise ConfinementError(detail="its files cannot be handed to the user inside")
 
 
 def _tree(top: Path) -> Iterator[Path]:
@@ -279,12 +309,25 @@ def _reported_exit(status: bytes) -> int | None:
     for line in status.splitlines():
         with contextlib.suppress(ValueError):
             record = json.loads(line)
-            if "exit-code" in record:
+            if isinstance(record, dict) and isinstance(record.get("exit-code"), int):
                 return int(record["exit-code"])
     return None
 
 
+def _marked(mark: socket.socket) -> bool:
+    """Whether the first step said that it becomes the program now.
+
+    bubblewrap's own report does not tell: ``child-pid`` is in it before anything is mounted.
+    """
+    mark.setblocking(False)
+    try:
+        return mark.recv(1) != b""
+    except BlockingIOError:
+        return False
+
+
 def _set_up_error(stderr: bytes) -> ConfinementError | NamespaceRefusedError:
+    """Only for a program that was not started: afterwards ``stderr`` is what *it* printed."""
     said = stderr.decode(errors="replace").strip().removeprefix("bwrap: ") or "no reason given"
     if "amespace" in said or "uid map" in said:
         return NamespaceRefusedError(action="make a sandbox", detail=said)

@@ -128,6 +128,7 @@ class SimulatedTDX:
         return Evidence(Family.TDX, blob, self.collateral)
 
     def seal_key(self, label: str) -> bytes:
-        """32 bytes that follow from platform, MRTD and ``label``."""
-        info = _SEAL_LABEL + self.measurements["mrtd"] + label.encode()
+        """32 bytes that follow from platform, every register, debug bit and ``label``."""
+        registers = b"".join(self.measurements[name] for name in sorted(self.measurements))
+        info = _SEAL_LABEL + registers + bytes([self.debug]) + label.encode()
         return HKDF(SHA256(), 32, salt=None, info=info).derive(self.platform.seal_secret)

@@ -52,6 +52,7 @@ from accord.release import (
     Machine,
     Release,
     ReleaseRequest,
+    RunOutcome,
     RunOutput,
     RunStatement,
     ServiceStart,
@@ -92,7 +93,7 @@ class Gate:
             challenges=self.challenges,
             now=self.world.time,
             entropy=secrets.token_bytes,
-            **options,
+            **{"service_assurance": Assurance.ENCLAVE, **options},
         )
 
     def ask(self, **changes: Any) -> Decision:
@@ -405,11 +406,11 @@ def test_failed_run_hands_out_nothing() -> None:
     """A run may end without outputs, and says how."""
     world = World.enacted()
     release = world.release()
-    world.finish(release, outputs=(), exit_code=3)
+    world.finish(release, outputs=(), outcome=RunOutcome.FAILED)
     statement = world.machine.runs[release.run].statement
 
     assert statement is not None
-    assert statement.exit_code == 3
+    assert statement.outcome is RunOutcome.FAILED
 
 
 def test_two_services_of_one_policy_are_told_apart() -> None:

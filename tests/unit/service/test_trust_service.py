@@ -27,7 +27,7 @@ from accord.evidence import Purpose, Role
 from accord.identity import sign_statement
 from accord.ledger import Entry, Ledger
 from accord.policy import Assurance, Policy
-from accord.release import Challenges, RunStatement, _challenges
+from accord.release import Challenges, RunOutcome, RunStatement, _challenges
 from accord.service import MemoryStore, TrustService
 from accord.service._app import _refused
 from accord.service._host import BoardHost
@@ -214,7 +214,7 @@ def test_a_run_that_was_never_released_cannot_end(wire: InProcess) -> None:
         assurance=Assurance.SIMULATED,
         inputs=(),
         outputs=(),
-        exit_code=0,
+        outcome=RunOutcome.SUCCEEDED,
         started=now,
         finished=now,
     )

@@ -121,7 +121,7 @@ def test_missing_bubblewrap_is_refused(
     confinement: Confinement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing runs unconfined because a tool is missing."""
-    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(_runtime, "_BUBBLEWRAP", ("/nonexistent/bwrap",))
     with pytest.raises(SandboxMissingError) as caught:
         run_confined(confinement)
     assert "apt install bubblewrap" in caught.value.hint
@@ -152,7 +152,7 @@ def test_failing_set_up_is_refused_with_its_reason(
     fake = tmp_path / "bwrap"
     fake.write_text(content)
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(_runtime, "_BUBBLEWRAP", (str(fake),))
     with pytest.raises(error, match=reason):
         run_confined(confinement)
 
@@ -187,8 +187,11 @@ def test_container_with_one_user_is_recognised(monkeypatch: pytest.MonkeyPatch) 
         assert _sandbox._may_use_another_user() is expected
 
 
-@pytest.mark.parametrize("report", [b"", b"not json\n", b'{"child-pid": 7}\n', b"\xff\n"])
-def test_report_without_exit_code_means_not_started(report: bytes) -> None:
+@pytest.mark.parametrize(
+    "report",
+    [b"", b"not json\n", b'{"child-pid": 7}\n', b"\xff\n", b"7\n", b'{"exit-code": []}\n'],
+)
+def test_report_without_exit_code_is_no_report(report: bytes) -> None:
     """Whatever bubblewrap wrote, only its exit code counts."""
     assert _sandbox._reported_exit(report) is None
 
