@@ -340,13 +340,20 @@ def test_accord_shield_is_the_entry_point_of_a_tee() -> None:
     assert "Run one service of an enacted policy" in done.stdout
 
 
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Tests started in the background of a shell inherit that Ctrl-C is ignored."""
+
+
 def test_an_interrupted_service_ends_with_130(hardware: Hardware, tmp_path: Path) -> None:
     """Ctrl-C ends a running service in order: exit code 130, no traceback."""
     arguments = ["service", "run", "--simulated", str(hardware.trust_host)]
     arguments += ["--state", str(tmp_path / "state"), "--listen", "127.0.0.1:0"]
     arguments += ["--url-file", str(tmp_path / "url")]
     with subprocess.Popen(
-        [*ACCORD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*INTERRUPTIBLE, *ACCORD, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         while not (tmp_path / "url").exists():
             assert process.poll() is None
@@ -366,7 +373,9 @@ def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
         "_main.cli.main = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT);"
         "sys.exit(_main.run([]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*INTERRUPTIBLE, sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
 
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 

@@ -18,7 +18,9 @@ from accord.policy import TCB_STATUSES, Policy, diff, parse_policy
 fast = settings(max_examples=60, deadline=None)
 
 NAMES = st.sampled_from(["a", "b", "train", "x.y"])
-TEXTS = st.text(st.sampled_from("ab '\"\\\n\t\r$+-=,;:()/"), max_size=6)
+TEXTS = st.text(
+    st.sampled_from("ab '\"\\\n\t\r$+-=,;:()/u{}9\xe9e\u0301\ufe0f\u0430\xa0\u3164"), max_size=6
+)
 HEX = st.sampled_from([bytes(48).hex(), bytes(range(48)).hex()])
 DIGESTS = st.sampled_from([digest("one"), digest("two")])
 
@@ -153,7 +155,8 @@ def test_diff_is_printable_and_one_line_each(pair: tuple[Policy, Policy]) -> Non
     one, other = pair
     changes = diff(one, other)
 
-    assert all(c.sentence.isprintable() and c.subject.isprintable() for c in changes)
+    shown = [text for c in changes for text in (c.sentence, c.subject)]
+    assert all(text.isprintable() and text.isascii() for text in shown)
     if [c.subject for c in changes] != ["order"]:
         swapped = {("+" if c.sign == "-" else "-", c.subject, c.sentence) for c in changes}
         assert swapped == {(c.sign, c.subject, c.sentence) for c in diff(other, one)}

@@ -240,8 +240,8 @@ def _variant(variant: AttestationVariant) -> list[str]:
     kind = "SIMULATED " if variant.simulated else ""
     lines = [
         f"service    {kind}{variant.family.value}",
-        f"  TCB      {', '.join(variant.tcb_statuses)};"
-        f" evaluation number at least {variant.min_tcb_evaluation_number}",
+        f"  TCB      {', '.join(variant.tcb_statuses)}",
+        f"  TCB evaluation number at least {variant.min_tcb_evaluation_number}",
     ]
     for register, values in sorted(variant.measurements.items()):
         lines.append(f"  {register}")

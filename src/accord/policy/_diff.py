@@ -14,7 +14,6 @@ from typing import Literal
 from accord.encoding import Digest, JSONValue
 from accord.policy._document import Policy, Service
 
-
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 

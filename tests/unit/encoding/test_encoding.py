@@ -330,6 +330,7 @@ READERS: dict[str, Any] = {
     ("reader", "value", "expected"),
     [
         ("text", "a\n\tb", "a\n\tb"),
+        ("text", "\U00031350", "\U00031350"),
         ("name", "a.b-c_9", "a.b-c_9"),
         ("integer", 5, 5),
         ("flag", False, False),
