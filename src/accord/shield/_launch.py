@@ -176,7 +176,7 @@ def _run_attested(
     except Exception as error:  # noqa: BLE001 - whatever it is, its words stay inside
         refusal = RunStoppedError(run=released.grant.run, reason=type(error).__name__)
     # (7) The log learns what went in and what came out, also where nothing did.
-    outcome = RunOutcome.FAILED if refusal else RunOutcome.SUCCEEDED
+    outcome = RunOutcome.SUCCEEDED if refusal is None else RunOutcome.FAILED
     index = _record(session, job, _statement(released, outputs, outcome, started))
     if refusal is not None:
         raise refusal
