@@ -66,8 +66,19 @@ def _deep(path: Path) -> None:
     path.joinpath(*[RECORD] * 40).mkdir(parents=True)
 
 
+def _long(path: Path) -> None:
+    """Too long for one system call, so made step by step."""
+    here = os.open(path.parent, os.O_RDONLY)
+    for _ in range(18):
+        os.mkdir(RECORD * 14, dir_fd=here)
+        below = os.open(RECORD * 14, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
 def _many(path: Path) -> None:
-    for number in range(20):
+    for number in range(30):
         path.with_name(f"{RECORD}-{number}").touch()
 
 
@@ -90,6 +101,7 @@ PLANTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "many": (_many, "it has more files and directories than allowed"),
     "deep": (_deep, "it has directories too deep in one another"),
+    "long": (_long, "it has a path that is too long"),
     "closed": (_closed, "a file or directory of it cannot be read"),
 }
 
@@ -116,7 +128,7 @@ def test_refused_output_names_nothing_that_the_program_chose(
     if name == "deep":
         monkeypatch.setattr(_outputs, "_MAX_DEPTH", 5)
     with pytest.raises(OutputRefusedError) as caught:
-        collect_outputs(tmp_path, max_files=10, max_bytes=1000)
+        collect_outputs(tmp_path, max_files=20, max_bytes=1000)
     assert str(caught.value) == f"the program's output is refused: {sentence}"
     assert caught.value.details == {"detail": sentence}
     assert RECORD not in everything_in(caught.value)
@@ -131,9 +143,10 @@ def test_file_that_vanishes_while_collected_is_not_named(
     def gone(path: str, **_: object) -> os.stat_result:
         raise FileNotFoundError(2, "No such file or directory", path)
 
-    with monkeypatch.context() as patched, pytest.raises(OutputRefusedError) as caught:
+    with monkeypatch.context() as patched:
         patched.setattr(os, "stat", gone)
-        collect_outputs(tmp_path, max_files=10, max_bytes=1000)
+        with pytest.raises(OutputRefusedError) as caught:
+            collect_outputs(tmp_path, max_files=10, max_bytes=1000)
     assert RECORD not in everything_in(caught.value)
 
 
@@ -265,7 +278,7 @@ def test_failing_first_step_is_not_a_failing_program(
 ) -> None:
     """Without its limits the program is not started, and nobody is told that it failed."""
     monkeypatch.setattr(_sandbox, "_MAX_OPEN_FILES", -7)
-    with pytest.raises(ConfinementError, match="setrlimit|limit|int") as caught:
+    with pytest.raises(ConfinementError, match="ValueError: ") as caught:
         run_confined(confinement(tmp_path / "out", "touch started", RECORD=RECORD))
     assert not (tmp_path / "out" / "started").exists()
     assert RECORD not in everything_in(caught.value)

@@ -100,8 +100,8 @@ def test_a_board_is_founded_by_hand(
         signatures.append(tmp_path / f"{name}.signature.json")
         sign = ("board", "sign", genesis, "--home", tmp_path / name)
         place = ("--service", shared_service.url, "--out", signatures[-1])
-        place += ("--digest", made.document["digest"])
-        text, _ = said_twice(command, *sign, *place)
+        named = ("--digest", made.document["digest"])
+        text, _ = said_twice(command, *sign, *place, *named)
         assert f"{name} signed board {made.document['digest']}" in text.stderr
     text, founded = said_twice(
         command, "board", "found", *signatures, "--service", shared_service.url

@@ -32,7 +32,7 @@ class BundleGenesisError(BundleError):
 
 
 class BundleExistsError(BundleError):
-    """{path} exists and is not a bundle"""
+    """{path} exists and is not just a bundle"""
 
     code = "accord-BUN-004"
     exit_code = ExitCode.USAGE

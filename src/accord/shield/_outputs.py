@@ -15,6 +15,9 @@ from accord.errors import OutputRefusedError
 _MAX_DEPTH = 32
 """Directories below the output directory; also keeps recursion short."""
 
+_MAX_PATH_BYTES = 4095
+"""What a volume holds; its own refusal, later, would name the path."""
+
 
 def collect_outputs(root: Path, *, max_files: int, max_bytes: int) -> list[Path]:
     """The regular files below ``root``, sorted, after the program has ended.
@@ -66,6 +69,8 @@ class _Collector:
     def _take(self, directory: int, name: str, at: Path, *, device: int) -> None:
         if not name.isprintable():
             raise OutputRefusedError(detail="it has a name that is not printable text")
+        if len(os.fsencode(at / name)) > _MAX_PATH_BYTES:
+            raise OutputRefusedError(detail="it has a path that is too long")
         self._entries += 1
         if self._entries > self._max_files:
             raise OutputRefusedError(detail="it has more files and directories than allowed")

@@ -104,8 +104,8 @@ class Outcome:
 def run_confined(confinement: Confinement) -> Outcome:
     """Run the program to its end and say how it went; a failing program is not an error here.
 
-    Every process that it started is gone on return. A sandbox that dies around the program counts
-    as killed (exit code 137), and what was printed is not taken for its explanation. As root, writable directories (and read-only
+    Every process that it started is gone on return. Where the sandbox dies around the program,
+    the program counts as killed (exit code 137). As root, writable directories (and read-only
     ones in private memory) are handed to the user inside; other read-only files must be readable
     for everybody. Not checked: what the program wrote, see ``collect_outputs``.
 

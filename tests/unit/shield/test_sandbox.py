@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -296,6 +297,17 @@ def test_capture_ends_even_if_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -
     assert (stdout, stderr, timed_out, process.killed) == (b"last words", b"", True, True)
     process.stdout.close()
     os.close(process.write)
+
+
+def test_mark_of_the_first_step_is_read_without_waiting() -> None:
+    """Neither silence nor a closed end says that a program was started."""
+    mark, write = socket.socketpair()
+    with mark:
+        with write:
+            assert _sandbox._marked(mark) is False
+            write.send(b"1")
+            assert _sandbox._marked(mark) is True
+        assert _sandbox._marked(mark) is False
 
 
 def test_leftover_process_is_killed() -> None:
