@@ -15,10 +15,9 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.live import (
@@ -43,6 +42,7 @@ from accord.errors import (
     SignatureInvalidError,
     catalogue,
 )
+from accord.policy import Policy
 from accord.release import Machine, RunOutcome
 
 pytestmark = pytest.mark.e2e
@@ -174,38 +174,30 @@ def _nothing_came_of_it(operator: Operator, said: Finished) -> None:
 
 def test_exit_code_of_a_program_stays_inside(operator: Operator) -> None:
     """One byte of data per run: exit code 109, 1 or a signal, all of them look alike."""
-    script = READ + "import signal; n = {0}; os.kill(os.getpid(), 9) if n < 0 else os._exit(n)"
-    ends = [operator.run(script.format("ord(d[-9]) + 4"))]  # ord("i") + 4 == 109
-    first, _ = operator.read()
-    (run,) = first.runs
+    script = READ + "n = {0}; os.kill(os.getpid(), 9) if n < 0 else os._exit(n)"
+    assert ord(RECORD[4]) + 4 == 109
+    ends = [operator.run(script.format("ord(d[4]) + 4"))]
     for number in ("1", "-9"):
-        policy = operator.board.policy(
-            dict(
-                first.policy_of(first.runs[run].release).services["train"].inputs and _tags(first)
-            ),
-            command=("python", "-c", script.format(number)),
-        )
         machine, _ = operator.read()
         in_force = machine.board.policy("job")
         assert in_force is not None
-        following = type(policy).from_json({**policy.to_json(), "predecessor": in_force.digest})
+        tags = {item.asset: str(item.tag) for item in in_force.services["train"].inputs}
+        command = ("python", "-c", script.format(number))
+        document = operator.board.policy(tags, command=command).to_json()
+        following = Policy.from_json({**document, "predecessor": in_force.digest})
         operator.board.vote(operator.board.propose("bob", following), *operator.board.names)
         ends.append(operator.run_again())
 
     machine, payloads = operator.read()
-    for said, end in zip(ends, machine.runs, strict=True):
-        assert end in said.stderr
+    for said, run in zip(ends, machine.runs, strict=True):
+        assert f"error: accord-SHD-021: the program of run {run} failed" in said.stderr
         assert not tells(said.stdout + said.stderr, "109")
-        shown = operator.job_show(end)
+        shown = operator.job_show(run)
         assert shown.document["state"] == "failed"
         assert not tells(shown.stdout + shown.stderr, "109")
     assert len({masked(said) for said in ends}) == 1
     assert not any(tells(payload.decode(), "109") for payload in payloads)
     assert "exit_code" not in payloads[-1].decode()
-
-
-def _tags(machine: Machine) -> dict[str, str]:
-    return {name: str(record.offer.tag) for name, record in machine.board.assets.items()}
 
 
 def tells(text: str, number: str) -> bool:
@@ -300,10 +292,11 @@ def member(hardware: Hardware, tmp_path_factory: pytest.TempPathFactory) -> Memb
 def test_problem_of_an_unattested_peer_is_not_read(member: Member, code: str) -> None:
     """Whatever error a stranger names, the client says only that it was answered by a stranger."""
     with Stranger(*problem(catalogue()[code])).running() as peer:
-        for reach in (
+        reaches: tuple[Callable[[], TrustSession], ...] = (
             lambda: TrustSession.attest(peer.url, member.genesis),
             lambda: TrustSession.open(peer.url, member.genesis.digest),
-        ):
+        )
+        for reach in reaches:
             with pytest.raises(ReplyError, match="before it proved who it is") as caught:
                 reach()
             assert type(caught.value) is ReplyError
@@ -400,7 +393,7 @@ def test_unsigned_copies_of_what_was_recorded_are_not_acknowledged(operator: Ope
     member = operator.board.member("bob")
     with member.connect() as session:
         ledger, _, _ = member.read(session)
-        envelopes: dict[str, Any] = {}
+        envelopes: dict[str, Envelope] = {}
         for index in range(1, ledger.size):
             envelope = ledger.entry(index).envelope
             envelopes.setdefault(envelope.payload_type, envelope)

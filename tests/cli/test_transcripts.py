@@ -237,7 +237,7 @@ def test_a_run_is_listed_shown_fetched_and_bundled(
     run, home = ran.document["run"], ("--home", board.home("ann"))
     text, listed = said_twice(command, "job", "list", *home)
     assert [run] == [item["run"] for item in listed.document["runs"]][:1]
-    assert "ended with 0" in text.stdout
+    assert "succeeded" in text.stdout
     text, shown = said_twice(command, "job", "show", run, *home)
     assert shown.document["outputs"][0]["readers"] == ["ann"]
     fetch = ("job", "fetch", run, "model", *home, "--storage", board.storage)
@@ -249,7 +249,7 @@ def test_a_run_is_listed_shown_fetched_and_bundled(
     text, verified = said_twice(
         command, "bundle", "verify", tmp_path / "bundle", "--genesis", board.genesis.digest
     )
-    assert f"verified: {run} (SIMULATED)\n" == text.stdout
+    assert f"verified: {run} succeeded (SIMULATED)\n" == text.stdout
     assert verified.document["genesis_pinned"] is True
 
 

@@ -38,7 +38,7 @@ def check_name(name: str, *, what: str) -> str:
     if not 1 <= len(name) <= MAX_NAME:
         raise MalformedError(what=what, detail=f"expected 1 to {MAX_NAME} characters")
     # Stricter than the standard: nothing invisible either, so that two names look different.
-    if "+" in name or " " in name or not name.isprintable():
+    if "+" in name or not name.isascii() or not name.isprintable() or " " in name:
         raise MalformedError(what=what, detail="holds a space, a plus or an invisible character")
     return name
 
