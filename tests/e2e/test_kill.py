@@ -32,6 +32,7 @@ from accord.client import (
 from accord.encoding import Digest
 from accord.errors import AccordError, AppraisalError, ChannelError
 from accord.evidence import Role
+from accord.release import RunOutcome
 from accord.volumes import LocalStore, verify_volume
 
 pytestmark = pytest.mark.e2e
@@ -249,7 +250,7 @@ def test_a_program_that_fails_leaves_no_output(board: Board) -> None:
         _, machine, _ = member.read(session)
     (record,) = machine.runs.values()
     assert record.statement is not None
-    assert (record.statement.exit_code, record.statement.outputs) == (9, ())
+    assert (record.statement.outcome, record.statement.outputs) == (RunOutcome.FAILED, ())
 
 
 def test_a_shield_that_measures_differently_gets_nothing(job: Board) -> None:
