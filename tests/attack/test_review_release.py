@@ -95,10 +95,12 @@ class Scene:
     objects: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        anchors = [item.vendor.root_digest for item in (self.machines.simulated, self.shield)]
+        anchors = [
+            item.vendor.root_digest for item in (self.machines.simulated, self.machines.real)
+        ]
         self.world = World.founded(
-            anchors=sorted({*anchors, self.service.vendor.root_digest}),
-            service=[variant_json(simulated=self.service is not self.machines.real)],
+            anchors=anchors,
+            service=[variant_json(simulated=True), variant_json(simulated=False)],
         )
         self.start(self.service)
         for name in ("ann/records", "bob/records", "lab/code"):
@@ -255,11 +257,15 @@ def test_later_start_on_hardware_does_not_raise_an_earlier_run(
     scene = Scene(machines, service=machines.simulated, shield=machines.real)
     early = scene.release(Assurance.SIMULATED)
     scene.world.finish(early)
-    scene.start(machines.simulated)
+    scene.start(machines.real)
     late = scene.release(Assurance.CVM)
     scene.world.finish(late)
+    found = [scene.report(run, tmp_path / run.run).service_claims for run in (early, late)]
 
-    scene.refuses(early, tmp_path / "bundle", f"{late.run} claims assurance cvm")
+    assert [item.assurance for item in found] == [Assurance.SIMULATED, Assurance.CVM]
+    scene.start(machines.simulated)
+    forged = scene.release(Assurance.CVM)
+    scene.refuses(early, tmp_path / "forged", f"{forged.run} claims assurance cvm")
 
 
 # --- the recorded attestation result ----------------------------------------------------------
