@@ -50,9 +50,9 @@ from accord.errors import (
     GenesisError,
     NonceError,
     PinMismatchError,
+    ReplyError,
     SealedMessageError,
     SignatureInvalidError,
-    UnknownBoardError,
     UnreachableError,
     UsesExhaustedError,
 )
@@ -378,7 +378,7 @@ def test_a_board_that_the_service_does_not_host_is_not_invented(
 ) -> None:
     """Asking for an unknown board is refused; nobody is shown another one."""
     genesis, _ = make_genesis(tmp_path, hardware)
-    with pytest.raises(UnknownBoardError):
+    with pytest.raises(ReplyError, match="HTTP status 400"):
         TrustSession.open(shared_service.url, genesis.digest)
 
 
@@ -394,7 +394,7 @@ def test_a_genesis_that_lacks_a_signature_founds_nothing(
     with session, pytest.raises(GenesisError):
         session.found(alone)
 
-    with pytest.raises(UnknownBoardError):
+    with pytest.raises(ReplyError, match="HTTP status 400"):
         TrustSession.open(shared_service.url, genesis.digest)
 
 

@@ -26,7 +26,7 @@ from accord.ledger import (
 SIGNER = KeySigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 NAME = "trust.example/log"
 visible = st.text(
-    st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="+"),
+    st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="+"),
     min_size=1,
     max_size=30,
 ).filter(str.isprintable)
