@@ -8,9 +8,16 @@ from pathlib import Path
 import click
 
 from accord.bundle import verify_bundle
-from accord.cli._options import PATH, home_option, service_url, with_output, writing
+from accord.cli._options import (
+    PATH,
+    home_option,
+    read_digest,
+    service_url,
+    with_output,
+    writing,
+)
 from accord.cli._output import Output
-from accord.encoding import parse_digest
+from accord.errors import FileAccessError
 
 
 @click.group("bundle")
@@ -54,7 +61,9 @@ def verify(out: Output, path: Path, genesis: str | None) -> None:
     \b
     Example: accord bundle verify bundle --genesis sha256:…
     """
-    pinned = parse_digest(genesis, what="--genesis") if genesis is not None else None
+    pinned = read_digest(genesis, option="--genesis") if genesis is not None else None
+    if not path.is_dir():
+        raise FileAccessError(action="read", path=path, detail="no such folder")
     report = verify_bundle(path, genesis=pinned)
     for fact in report.facts:
         out.fact(fact)

@@ -47,6 +47,7 @@ def hospitals(out: Output, target: Path) -> None:
 
 
 def _text(result: dict[str, Any]) -> list[str]:
+    measured = result["measurements"]
     models = [
         (label, *(f"{result[key][name]:.3f}" for name in ("accuracy", "recall", "auc")))
         for label, key in (
@@ -67,8 +68,11 @@ def _text(result: dict[str, Any]) -> list[str]:
             [(i["name"], i["outcome"], i["reason"]) for i in result["attacks"]],
         ),
         "",
-        f"trust service  mrtd {result['measurements']['trust_service']}",
-        f"shield         mrtd {result['measurements']['shield']}",
+        "attested (mrtd: the code, the same for both; mrconfigid: the role)",
+        f"trust service  mrtd {measured['trust_service']}",
+        f"         mrconfigid {measured['trust_service_role']}",
+        f"shield         mrtd {measured['shield']}",
+        f"         mrconfigid {measured['shield_role']}",
         f"board          {result['board']}",
         f"bundle         {result['bundle']['path']}",
         f"assurance      {result['assurance'].upper()}: no hardware protected this run",

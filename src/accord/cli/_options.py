@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from accord.cli._output import Output
-from accord.encoding import MAX_DOCUMENT_BYTES, Digest
-from accord.errors import FileAccessError, NotConfirmedError, TooLargeError
+from accord.encoding import MAX_DOCUMENT_BYTES, Digest, parse_digest
+from accord.errors import FileAccessError, MalformedError, NotConfirmedError, TooLargeError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,6 +77,14 @@ def read_file(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
     if len(data) > limit:
         raise TooLargeError(what=str(path), limit=limit)
     return data
+
+
+def read_digest(text: str, *, option: str) -> Digest:
+    """The digest given on the command line. Raises ``click.BadParameter``."""
+    try:
+        return parse_digest(text, what=option)
+    except MalformedError as exc:
+        raise click.BadParameter(str(exc), param_hint=option) from exc
 
 
 @contextmanager

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from accord.cli._options import PATH, simulated_option, storage_option, with_output
+from accord.cli._options import PATH, read_digest, simulated_option, storage_option, with_output
 from accord.cli._output import Output
-from accord.encoding import parse_digest
 
 
 @click.group("shield")
@@ -57,7 +56,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="accord-shield-") as place:
         job = Job(
             url=service_url,
-            board=parse_digest(board, what="--board"),
+            board=read_digest(board, option="--board"),
             policy=policy,
             service=service,
             storage=storage,

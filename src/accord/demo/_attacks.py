@@ -28,7 +28,8 @@ def try_all(stage: Stage) -> list[dict[str, str]]:
     ]
 
 
-def _refused(name: str, document: dict[str, Any]) -> dict[str, str]:
+def _refused(stage: Stage, name: str, document: dict[str, Any]) -> dict[str, str]:
+    stage.show(f"    refused: {document['message']}")
     return {
         "name": name,
         "outcome": "refused",
@@ -46,7 +47,7 @@ def _changed_code(stage: Stage) -> dict[str, str]:
     (changed / "train.py").write_text(text + "\n# and here the patients leave with the model\n")
     together([seal_command("lab", "train-changed", "program-changed")])
     together([f"{register_command('lab', 'train')} --volume train-changed"])
-    return _refused("changed-training-code", stage.launch(expect=4))
+    return _refused(stage, "changed-training-code", stage.launch(expect=4))
 
 
 def _withdrawn_consent(stage: Stage) -> dict[str, str]:
@@ -54,7 +55,7 @@ def _withdrawn_consent(stage: Stage) -> dict[str, str]:
     # Meanwhile the lab offers again what was voted on: this refusal is for another reason.
     restore = register_command("lab", "train")
     stage.commands.together([restore, "accord asset withdraw records --home hospital-b"])
-    refused = _refused("withdrawn-consent", stage.launch(expect=4))
+    refused = _refused(stage, "withdrawn-consent", stage.launch(expect=4))
     stage.commands.together([register_command("hospital-b", "records")])
     return refused
 
@@ -65,7 +66,7 @@ def _older_version(stage: Stage) -> dict[str, str]:
     stage.show(f"$ cp {_short(stage, kept)} {_short(stage, head)}")
     shutil.copyfile(head, _current(stage.layout))
     shutil.copyfile(kept, head)
-    refused = _refused("older-volume", stage.launch(expect=7))
+    refused = _refused(stage, "older-volume", stage.launch(expect=7))
     undo_rollback(stage.layout)
     return refused
 

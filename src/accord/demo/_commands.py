@@ -65,6 +65,7 @@ class Commands:
         except ValueError:
             document = {"message": done.stderr.decode(errors="replace").strip()[-500:]}
         if done.returncode != expect:
-            found = f"{done.returncode} ({document.get('message', 'no error')})"
+            said = [document.get("message", "no error"), document.get("hint", "")]
+            found = f"{done.returncode} ({'; '.join(filter(None, said))})"
             raise StepFailedError(command=command, exit_code=found, expected=expect)
         return document

@@ -56,6 +56,7 @@ class Demo(Stage):
             self.heading("4, 5. service and shield attest one another; keys are released; training")
             seen = self.commands.accord("service attest --home clinic")
             run = self.launch()
+            self.show(f"    {run['run']}: each verified the other's evidence; keys were released")
             models, bundle = self._evaluate_and_prove(run["run"])
             attacks = _attacks.try_all(self)
         return {
@@ -70,8 +71,10 @@ class Demo(Stage):
             "stakeholders": self._stakeholders(),
             "measurements": {
                 "trust_service": run["service_measurements"]["mrtd"],
+                "trust_service_role": run["service_measurements"]["mrconfigid"],
                 "trust_service_assurance": seen["assurance"],
                 "shield": run["shield_measurements"]["mrtd"],
+                "shield_role": run["shield_measurements"]["mrconfigid"],
                 "shield_assurance": run["assurance"],
             },
             "bundle": {"path": str(self.layout.bundle), "not_proven": bundle["not_proven"]},
@@ -251,6 +254,10 @@ class Demo(Stage):
                 *(f"python clinic/evaluate.py --model {path} clinic/unseen.csv" for path in files),
             )
         )
+        for fact in bundle["facts"]:
+            self.show(f"    ✓ {fact}")
+        for point in bundle["not_proven"]:
+            self.show(f"    ! not proven: {point}")
         return {"joint": joint, "hospital_a": a, "hospital_b": b}, bundle
 
     def _stakeholders(self) -> list[dict[str, Any]]:

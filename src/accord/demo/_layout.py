@@ -45,6 +45,11 @@ What is where
   simulated-hardware/  stands for silicon and its vendor: what no operator could read of a
                        real TEE. Whoever has this folder can forge evidence and open the
                        trust service's state: the assurance of all this is SIMULATED.
+
+To look around later, start the trust service again, here:
+
+  accord service run --simulated simulated-hardware/trust-host --state operator/trust-service
+  ACCORD_SERVICE=<the URL it prints> accord job list --home clinic
 """
 
 CONSTITUTION = """\

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -77,7 +78,9 @@ class Fields:
     def take(self, name: str) -> JSONValue:
         """The raw value of a field that must be there."""
         if name not in self._left:
-            raise MalformedError(what=self.where, detail=f"field {name} is missing")
+            near = difflib.get_close_matches(name, self._left, n=1)
+            spelt = f"; there is {near[0]}" if near else ""
+            raise MalformedError(what=self.where, detail=f"field {name} is missing{spelt}")
         return self._left.pop(name)
 
     def schema(self, expected: str, name: str = "schema") -> None:
@@ -160,7 +163,7 @@ class Fields:
         except ValueError as exc:
             known = ", ".join(str(item.value) for item in enum)
             raise MalformedError(
-                what=self.path(name), detail=f"{value!r} is none of {known}"
+                what=self.path(name), detail=f"{value!r} is not one of: {known}"
             ) from exc
 
     def items(self, name: str) -> Iterator[tuple[str, JSONValue]]:

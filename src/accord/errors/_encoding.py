@@ -14,7 +14,7 @@ class MalformedError(EncodingError):
     """{what} is malformed: {detail}"""
 
     code = "accord-ENC-001"
-    hint = "the file was damaged, or was made by something else; fetch it again from its author"
+    hint = "docs/reference describes the fields; a file that somebody sent may have been damaged"
 
 
 class NotCanonicalError(EncodingError):

@@ -37,7 +37,7 @@ class StepFailedError(UsageError):
 
     code = "accord-CLI-004"
     exit_code = ExitCode.FAILURE
-    hint = "run the command by hand to see why; running the demo again goes on from there"
+    hint = "mend what it names; running the demo again goes on from there"
 
 
 class CommandLineError(UsageError):

@@ -59,7 +59,7 @@ from accord.release import (
 from accord.shield._confinement import Confinement
 from accord.shield._memory import discard_private_memory, enter_private_memory
 from accord.shield._outputs import collect_outputs
-from accord.shield._sandbox import Outcome, run_confined
+from accord.shield._sandbox import Outcome, require_sandbox, run_confined
 from accord.volumes import (
     LocalStore,
     VolumeKey,
@@ -145,6 +145,8 @@ def launch(job: Job, attester: Attester, *, progress: Progress = lambda _step: N
     Fails closed: whatever is refused on the way ends the shield before the program starts, and
     a program that fails leaves no output. Raises every family's errors.
     """
+    # (0) What this host cannot do is said before a use is counted.
+    require_sandbox()
     # (1) From here on plaintext has a place to be that the host cannot see.
     memory = enter_private_memory(job.memory)
     try:

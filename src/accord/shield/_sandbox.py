@@ -101,6 +101,17 @@ class Outcome:
     """Somebody else killed the sandbox around it, for example the kernel, out of memory."""
 
 
+def require_sandbox() -> str:
+    """The path of bubblewrap; asked before keys are, so that no use is counted for nothing.
+
+    Raises ``SandboxMissingError``.
+    """
+    executable = bubblewrap()
+    if executable is None:
+        raise SandboxMissingError(program="bubblewrap (bwrap)")
+    return executable
+
+
 def run_confined(confinement: Confinement) -> Outcome:
     """Run the program to its end and say how it went; a failing program is not an error here.
 
@@ -112,9 +123,7 @@ def run_confined(confinement: Confinement) -> Outcome:
     Raises ``ConfinementError``, ``NamespaceRefusedError`` or ``SandboxMissingError``; in these
     cases the program was not started.
     """
-    executable = bubblewrap()
-    if executable is None:
-        raise SandboxMissingError(program="bubblewrap (bwrap)")
+    executable = require_sandbox()
     check(confinement)
     other_user = _may_use_another_user()
     if other_user:
