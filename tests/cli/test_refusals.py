@@ -26,7 +26,6 @@ from accord.identity import FileIdentity
 pytestmark = pytest.mark.e2e
 
 NO_RUN = "run-" + 32 * "0"
-SHIELD = "shield run --service-url x --board b --policy p --service s"
 
 
 def refused_twice(command: Command, code: str, *arguments: object) -> Finished:
@@ -68,7 +67,6 @@ def refused_twice(command: Command, code: str, *arguments: object) -> Finished:
         ("accord-CLI-001", f"job fetch {NO_RUN} m --to {{t}} --home {{ann}} --storage {{t}}"),
         ("accord-REL-009", f"bundle create {NO_RUN} --out {{t}}/new --home {{ann}}"),
         ("accord-BUN-001", "bundle verify {t}"),
-        ("accord-ENC-001", "bundle verify {t} --genesis abc"),
         ("accord-CLI-001", "volume seal {t}/missing --name x --home {ann} --storage {t}/s"),
         ("accord-ENC-001", "volume seal {t}/terms.json --name X/Y --home {ann} --storage {t}/s"),
         ("accord-ID-001", "volume verify nothing --home {ann} --storage {t}/s"),
@@ -79,10 +77,6 @@ def refused_twice(command: Command, code: str, *arguments: object) -> Finished:
         ("accord-CLI-001", "board found {t}/missing --service https://127.0.0.1:1"),
         ("accord-ENC-001", "board sign {t}/empty.json --home {ann} --service u --out {t}/o"),
         ("accord-CHN-001", "service attest --home {down}"),
-        (
-            "accord-ENC-001",
-            f"{SHIELD} --storage {{t}} --simulated {{compute}}",
-        ),
     ],
 )  # fmt: skip
 def test_every_refusal_has_its_words_and_code(
@@ -342,6 +336,28 @@ def test_accord_shield_is_the_entry_point_of_a_tee() -> None:
 
 INTERRUPTIBLE = ("env", "--default-signal=INT")
 """Tests started in the background of a shell inherit that Ctrl-C is ignored."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "bundle verify {t} --genesis abc",
+        "shield run --service-url x --board b --policy p --service s --storage {t} --simulated {t}",
+    ],
+)
+def test_a_digest_that_is_none_is_wrong_use(
+    command: Command, tmp_path: Path, hardware: Hardware, arguments: str
+) -> None:
+    """A mistyped digest is not a failed verification: exit code 2, and the option is named."""
+    simulated = str(hardware.compute_host)
+    words = [word.format(t=tmp_path) for word in arguments.split()]
+    if "--simulated" in words:
+        words[-1] = simulated
+    text, document = command(*words), command(*words, "--json")
+
+    assert (text.exit_code, document.exit_code) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert "expected sha256:" in text.stderr
+    assert document.document["code"] == "accord-CLI-005"
 
 
 def test_an_interrupted_service_ends_with_130(hardware: Hardware, tmp_path: Path) -> None:
