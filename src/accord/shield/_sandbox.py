@@ -213,7 +213,7 @@ def _arguments(confinement: Confinement, data: Descriptors, *, other_user: bool)
     arguments += system_arguments()
     for content, path in ((_PASSWD, "/etc/passwd"), (_GROUP, "/etc/group")):
         arguments += ["--perms", "0444", "--ro-bind-data", str(data.memory(content.encode())), path]
-    # Parents first: /work read-only and /work/out writable is a usual pair.
+    # Parents first: one folder read-only and one below it writable is a usual pair.
     mounts = {
         **{path: ("--ro-bind", source) for path, source in confinement.read_only.items()},
         **{path: ("--bind", source) for path, source in confinement.writable.items()},
