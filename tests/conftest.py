@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.live import Board, Hardware, ServiceProcess, accord, found_board
 
-
 # How long one example takes says more about the machine than about us: what a test says about
 # time is its bound on the number of examples.
 settings.register_profile("accord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
