@@ -34,10 +34,9 @@ VALUES = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def wire(hardware: Hardware, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+def wire(hardware: Hardware, tmp_path_factory: pytest.TempPathFactory) -> InProcess:
     wire = InProcess(hardware, tmp_path_factory.mktemp("wire"))
-    yield wire
-    wire.runner.close()
+    return wire
 
 
 def check(wire: InProcess, path: str, content: bytes) -> None:

@@ -65,7 +65,6 @@ class InProcess:
     hardware: Hardware
     root: Path
     constitution: Mapping[str, Any] = field(default_factory=lambda: EVERYBODY)
-    runner: asyncio.Runner = field(default_factory=asyncio.Runner)
 
     def __post_init__(self) -> None:
         self.genesis, self.envelope = make_genesis(
@@ -87,7 +86,7 @@ class InProcess:
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """One request; an error that escapes the application becomes its answer 500."""
-        return self.runner.run(self._call(method, path, content, headers or {}))
+        return asyncio.run(self._call(method, path, content, headers or {}))
 
     async def _call(
         self, method: str, path: str, content: bytes, headers: Mapping[str, str]

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,10 +35,9 @@ from accord.service._host import BoardHost
 
 
 @pytest.fixture
-def wire(hardware: Hardware, tmp_path: Path) -> Iterator[InProcess]:
+def wire(hardware: Hardware, tmp_path: Path) -> InProcess:
     wire = InProcess(hardware, tmp_path)
-    yield wire
-    wire.runner.close()
+    return wire
 
 
 class FullDisk(MemoryStore):
@@ -112,7 +112,6 @@ def test_a_vote_counts_although_the_service_died_first(hardware: Hardware, tmp_p
     # What the store holds after a kill at the worst moment: the vote, and nothing after it.
     store.append(host.board, entry.index, host.ledger.encode_next(entry), objects={}, secrets={})
     again = make_service(hardware.attester(Role.SERVICE), store=store)
-    wire.runner.close()
 
     assert again.host(host.board).machine.board.policy("job") is not None
 
@@ -129,7 +128,6 @@ def test_a_full_disk_halts_the_board_and_loses_nothing(hardware: Hardware, tmp_p
     with pytest.raises(ServiceHaltedError):
         service.submit(host, proposal(wire, "ann"), None)
     again = make_service(hardware.attester(Role.SERVICE), store=store).host(host.board)
-    wire.runner.close()
 
     assert again.machine.board.proposals == {}
 
@@ -149,7 +147,6 @@ def test_a_stored_log_that_does_not_hold_stops_the_start(
     """Changed, missing and foreign entries are noticed when the service starts, in words."""
     wire, store = InProcess(hardware, tmp_path), MemoryStore()
     host = make_service(hardware.attester(Role.SERVICE), store=store).found(wire.envelope)
-    wire.runner.close()
 
     def load(damaged: MemoryStore, board: str = host.board) -> None:
         signer = wire.identity("ann").signer
@@ -188,7 +185,6 @@ def test_time_does_not_go_back(hardware: Hardware, tmp_path: Path) -> None:
     )
     host = service.found(wire.envelope)
     times[0] -= timedelta(days=1)
-    wire.runner.close()
 
     assert host.now() == datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -250,7 +246,7 @@ def test_only_refusals_are_put_into_problems(wire: InProcess) -> None:
         return await _refused(request, RuntimeError("x"))
 
     with pytest.raises(RuntimeError):
-        wire.runner.run(handle())
+        asyncio.run(handle())
 
 
 def test_nonces_are_limited_in_number_time_and_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
