@@ -35,8 +35,7 @@ VALUES = st.recursive(
 
 @pytest.fixture(scope="module")
 def wire(hardware: Hardware, tmp_path_factory: pytest.TempPathFactory) -> InProcess:
-    wire = InProcess(hardware, tmp_path_factory.mktemp("wire"))
-    return wire
+    return InProcess(hardware, tmp_path_factory.mktemp("wire"))
 
 
 def check(wire: InProcess, path: str, content: bytes) -> None:

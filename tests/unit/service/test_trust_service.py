@@ -36,8 +36,7 @@ from accord.service._host import BoardHost
 
 @pytest.fixture
 def wire(hardware: Hardware, tmp_path: Path) -> InProcess:
-    wire = InProcess(hardware, tmp_path)
-    return wire
+    return InProcess(hardware, tmp_path)
 
 
 class FullDisk(MemoryStore):
