@@ -184,7 +184,8 @@ def test_program_reads_no_file_of_the_host(sandbox: Sandbox, tmp_path: Path) -> 
     # An interpreter outside /usr is mounted where it is, so the paths to it start at the root too.
     prefixes = (sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve()))
     assert own <= set(root.split()) <= own | system | {Path(path).parts[1] for path in prefixes}
-    assert etc and "shadow" not in etc
+    assert etc
+    assert "shadow" not in etc
 
 
 def test_environment_is_exactly_the_given_one(
