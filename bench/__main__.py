@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import sys
 
-from bench import trust
+from bench import evidence, trust
 from bench.report import Report
 
-SUITES = {"trust": trust.run}
+SUITES = {"evidence": evidence.run, "trust": trust.run}
 
 
 def main() -> int:

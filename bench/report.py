@@ -58,6 +58,24 @@ class Report:
             Row(name, round(ours, 3), reference, ratio, unit, target, met, samples, note)
         )
 
+    def add_timing(
+        self,
+        name: str,
+        ours: float,
+        *,
+        unit: str,
+        samples: int,
+        reference: float | None,
+        target: float | None,
+        note: str = "",
+    ) -> None:
+        """Adds a row whose target bounds ``ours`` itself; the ratio is for information."""
+        ratio = None if reference is None else ours / reference
+        met = None if target is None else ours <= target
+        self.rows.append(
+            Row(name, round(ours, 3), reference, ratio, unit, target, met, samples, note)
+        )
+
     def document(self) -> dict[str, Any]:
         return {
             "schema": "accord.bench.v1",

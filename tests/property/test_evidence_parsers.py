@@ -19,7 +19,7 @@ from accord.evidence._der import elements, parse_pck_extension
 from accord.evidence._quote import parse_quote
 from accord.evidence._tcb import parse_qe_identity, parse_tcb_info
 from accord.evidence._x509 import PCK_CHAIN, load_chain
-from accord.policy import MEASUREMENT_BYTES, Family
+from accord.policy import FAMILIES, Family
 from accord.testing import _pki, _quote
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
@@ -34,7 +34,7 @@ ANCHORS = (sha256(CERTIFICATES.root.public_bytes(Encoding.DER)),)
 EVIDENCE = Evidence(
     Family.TDX,
     _quote.write_quote(
-        dict.fromkeys(MEASUREMENT_BYTES[Family.TDX], bytes(48)),
+        dict.fromkeys(FAMILIES[Family.TDX].measurements, bytes(48)),
         BINDING.report_data(),
         attestation=ATTESTATION,
         certification=_quote.certify(PCK, ATTESTATION, CHAIN),

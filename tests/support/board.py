@@ -45,7 +45,7 @@ from accord.identity import (
     sign_statement,
 )
 from accord.ledger import Entry
-from accord.policy import MEASUREMENT_BYTES, Assurance, Family, Network, Policy
+from accord.policy import FAMILIES, Assurance, Family, Network, Policy
 from accord.release import (
     AssetUse,
     Machine,
@@ -430,7 +430,7 @@ class Hardware:
         )
 
     def attest(self, binding: Binding, *, mrtd: bytes = MRTD, debug: bool = False) -> Evidence:
-        registers = dict.fromkeys(MEASUREMENT_BYTES[Family.TDX], bytes(48)) | {"mrtd": mrtd}
+        registers = dict.fromkeys(FAMILIES[Family.TDX].measurements, bytes(48)) | {"mrtd": mrtd}
         return self.platform.attester(registers, debug=debug).collect(binding.report_data())
 
     def request(

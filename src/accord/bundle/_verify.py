@@ -240,7 +240,7 @@ def _facts(report: BundleReport, machine: Machine) -> tuple[str, ...]:
 
 
 def _environment(claims: Claims) -> str:
-    return f"{claims.family}, TCB {claims.tcb.status}, {claims.root_kind} root"
+    return f"{claims.family}, TCB {claims.tcb_status}, {claims.root_kind} root"
 
 
 def _not_proven(report: BundleReport, genesis: Genesis) -> tuple[str, ...]:

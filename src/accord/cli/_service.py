@@ -102,7 +102,7 @@ def attest(out: Output, home: Path) -> None:
     member = MemberHome.load(home, service=service_url())
     with member.connect() as session:
         claims = session.result.claims
-        out.fact(f"hardware   {claims.family.value}, TCB {claims.tcb.status}")
+        out.fact(f"hardware   {claims.family.value}, TCB {claims.tcb_status}")
         out.fact(f"code       mrtd {claims.measurements['mrtd'].hex()[:16]}… is in the genesis")
         out.fact(f"binding    nonce fresh, TLS key in the evidence (channel {CHANNEL_LEVEL})")
         if claims.assurance.value == "simulated":

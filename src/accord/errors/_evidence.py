@@ -100,3 +100,17 @@ class SimulatorStateError(EvidenceError):
     code = "accord-ATT-013"
     exit_code = ExitCode.USAGE
     hint = "create it first; a damaged one is replaced by deleting its folder"
+
+
+class PartMismatchError(EvidenceError):
+    """{part} carries nonce {actual}, expected {expected}"""
+
+    code = "accord-ATT-014"
+    hint = "it was not asked for together with the whole: replayed, or of another machine"
+
+
+class LogMismatchError(EvidenceError):
+    """replaying {what} gives {actual} for {register}, but the hardware signed {expected}"""
+
+    code = "accord-ATT-015"
+    hint = "the log was changed or cut; what it says is not what the machine measured"

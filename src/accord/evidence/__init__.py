@@ -2,11 +2,11 @@
 """Attestation evidence: what it is bound to, verifying it, appraising it. Pure and offline."""
 
 from accord.evidence._appraisal import PRIVATE_CLAIMS, AttestationResult, Reason, appraise
-from accord.evidence._binding import Binding, Purpose, Role
-from accord.evidence._claims import TCB, Attester, Claims
-from accord.evidence._evidence import Collateral, Evidence
+from accord.evidence._binding import Binding, Purpose, Role, link
+from accord.evidence._claims import TCB, Attester, Claims, Component, Endorser, Verified
+from accord.evidence._evidence import Evidence
 from accord.evidence._roots import PRODUCTION_ROOTS, RootKind, root_kind
-from accord.evidence._verify import verify
+from accord.evidence._verify import parse, verify, verify_unbound
 
 __all__ = [
     "PRIVATE_CLAIMS",
@@ -16,13 +16,18 @@ __all__ = [
     "Attester",
     "Binding",
     "Claims",
-    "Collateral",
+    "Component",
+    "Endorser",
     "Evidence",
     "Purpose",
     "Reason",
     "Role",
     "RootKind",
+    "Verified",
     "appraise",
+    "link",
+    "parse",
     "root_kind",
     "verify",
+    "verify_unbound",
 ]

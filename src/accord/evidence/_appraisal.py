@@ -13,7 +13,7 @@ from accord.encoding import JSONValue, canonical_json, format_time, sha256
 from accord.errors import AppraisalError
 from accord.evidence._claims import Claims
 from accord.evidence._roots import RootKind
-from accord.policy import AttestationVariant
+from accord.policy import FAMILIES, AttestationVariant
 
 EAT_PROFILE = "tag:github.com,2023:veraison/ear"
 """The profile of draft-ietf-rats-ear."""
@@ -75,15 +75,25 @@ class AttestationResult:
                 "variant": self.variant,
                 "measurements": {name: value.hex() for name, value in claims.measurements.items()},
                 "debug": claims.debug,
-                "tcb": {
-                    "status": claims.tcb.status,
-                    "advisories": list(claims.tcb.advisories),
-                    "evaluation_number": claims.tcb.evaluation_number,
-                },
+                "tcb": _tcb(claims),
                 "instance_id": claims.instance_id.hex(),
-                "collateral_expires": format_time(claims.collateral_expires),
+                "collateral_expires": _moment(claims.collateral_expires),
             },
         }
+
+
+def _tcb(claims: Claims) -> JSONValue:
+    if claims.tcb is None:
+        return None
+    return {
+        "status": claims.tcb.status,
+        "advisories": list(claims.tcb.advisories),
+        "evaluation_number": claims.tcb.evaluation_number,
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else format_time(at)
 
 
 def appraise(
@@ -140,22 +150,25 @@ def _reasons(claims: Claims, variant: AttestationVariant, now: datetime) -> tupl
         shown = "absent" if actual is None else actual.hex()
         require(name, expected, shown, holds=actual is not None and actual in allowed)
     # (4) The state of the platform.
-    tolerated = " or ".join(variant.tcb_statuses)
-    status = claims.tcb.status
-    require("tcb_status", tolerated, status, holds=status in variant.tcb_statuses)
-    least, number = variant.min_tcb_evaluation_number, claims.tcb.evaluation_number
-    require("tcb_evaluation_number", f"at least {least}", number, holds=number >= least)
+    if FAMILIES[variant.family].has_tcb_status:
+        tolerated = " or ".join(variant.tcb_statuses)
+        status = claims.tcb_status
+        require("tcb_status", tolerated, status, holds=status in variant.tcb_statuses)
+        least = variant.min_tcb_evaluation_number
+        number = -1 if claims.tcb is None else claims.tcb.evaluation_number
+        require("tcb_evaluation_number", f"at least {least}", number, holds=number >= least)
     # (5) The proof still holds.
     expires = claims.collateral_expires
-    until, at = format_time(expires), format_time(now)
-    require("collateral_expires", f"{at} or later", until, holds=now <= expires)
+    if expires is not None:
+        until, at = format_time(expires), format_time(now)
+        require("collateral_expires", f"{at} or later", until, holds=now <= expires)
     return tuple(found)
 
 
 def _trust_vector(claims: Claims) -> Mapping[str, int]:
     """What each part is worth; a simulation says nothing about hardware, and warns of itself."""
     real = claims.root_kind is RootKind.PRODUCTION
-    current = claims.tcb.status == "UpToDate"
+    current = claims.tcb_status == "UpToDate"
     return MappingProxyType(
         {
             "instance-identity": _AFFIRMING if real else _NO_CLAIM,

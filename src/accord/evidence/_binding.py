@@ -10,7 +10,18 @@ from enum import StrEnum
 import cbor2
 
 _LABEL = b"accord/attest/v1\0"
+_LINK_LABEL = b"accord/attest/v1/"
 _HASH_BYTES = 32
+
+
+def link(slot: str, report_data: bytes) -> bytes:
+    """The 32 bytes for a slot that is too small for ``report_data``, or of another part.
+
+    ``slot`` says whose (a family's name): what was made for one never serves another. That
+    part and whole sit in the same machine is *not* proved by it, only that both were asked
+    together.
+    """
+    return hashlib.sha256(_LINK_LABEL + slot.encode() + b"\0" + report_data).digest()
 
 
 class Purpose(StrEnum):

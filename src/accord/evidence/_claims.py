@@ -4,18 +4,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from accord.encoding import Digest
 from accord.evidence._evidence import Evidence
 from accord.evidence._roots import RootKind
-from accord.policy import Assurance, Family
+from accord.policy import Assurance, Family, Scalar
 
-ASSURANCE: Mapping[Family, Assurance] = MappingProxyType({Family.TDX: Assurance.CVM})
+T = TypeVar("T")
+
+ASSURANCE: Mapping[Family, Assurance] = MappingProxyType(
+    {
+        Family.SGX: Assurance.ENCLAVE,
+        Family.TDX: Assurance.CVM,
+        Family.SNP: Assurance.CVM,
+        Family.TPM: Assurance.TPM,
+        Family.TXT: Assurance.TPM,
+        Family.AZURE: Assurance.CVM,
+        Family.NITRO: Assurance.CVM,
+        Family.PSA: Assurance.TPM,  # isolated, but its memory is not encrypted
+        Family.CCA: Assurance.CVM,
+        Family.KEYSTONE: Assurance.ENCLAVE,
+        Family.NVIDIA: Assurance.TPM,  # a GPU by itself runs nobody's program
+    }
+)
 """What hardware of each family is worth."""
+
+
+def _nothing() -> Mapping[str, T]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +52,36 @@ class TCB:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """Something an environment loaded and measured: a firmware part, a file."""
+
+    kind: str
+    name: str
+    digest: bytes
+    version: str = ""
+    signer: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Endorser:
+    """One link of the chain that vouches for the evidence, leaf first, root last."""
+
+    what: str
+    digest: Digest
+    not_before: datetime | None
+    not_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """Facts about an environment, proved by verified evidence; whether they suffice is policy.
 
-    ``instance_id`` is the platform's PPID (16 bytes): the same for every environment on one
-    machine, so it names hardware, not a running instance, and is private to its owner.
-    ``collateral_expires`` is the last second at which the same evidence verifies.
+    ``measurements``, ``attributes`` and ``components`` go by the names of
+    `accord.policy.FAMILIES`. ``tcb`` is None where the vendor does not rate platforms.
+    ``instance_id`` names hardware, not a running instance (Intel's PPID, AMD's chip id, ...):
+    it is the same for every environment on one machine, and private to its owner.
+    ``collateral_expires`` is the last second at which the same evidence verifies, None for
+    keys that never expire.
     """
 
     family: Family
@@ -45,9 +89,13 @@ class Claims:
     root_kind: RootKind
     measurements: Mapping[str, bytes]
     debug: bool
-    tcb: TCB
+    tcb: TCB | None
     instance_id: bytes
-    collateral_expires: datetime
+    collateral_expires: datetime | None
+    attributes: Mapping[str, Scalar] = field(default_factory=_nothing)
+    components: tuple[Component, ...] = ()
+    chain: tuple[Endorser, ...] = ()
+    parts: Mapping[str, Claims] = field(default_factory=_nothing)
 
     @property
     def assurance(self) -> Assurance:
@@ -55,6 +103,22 @@ class Claims:
         if self.root_kind is not RootKind.PRODUCTION:
             return Assurance.SIMULATED
         return ASSURANCE[self.family]
+
+    @property
+    def tcb_status(self) -> str:
+        """The vendor's rating of the platform, in a word."""
+        return "not rated" if self.tcb is None else self.tcb.status
+
+
+class Verified(NamedTuple):
+    """Claims, and what the hardware signed on behalf of the environment, by slot.
+
+    ``bound`` is not compared with anything yet: whoever asked for the evidence knows what it
+    must be (`Binding.slots`).
+    """
+
+    claims: Claims
+    bound: Mapping[str, bytes]
 
 
 class Attester(Protocol):

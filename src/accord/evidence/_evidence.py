@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evidence as it travels: the hardware's own bytes and the vendor's collateral, unverified."""
+"""Evidence as it travels: the hardware's own bytes and the vendor's endorsements, unverified."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import ClassVar
 
 from accord.encoding import (
@@ -20,91 +21,45 @@ from accord.encoding import (
 from accord.errors import MalformedError
 from accord.policy import Family
 
-MAX_QUOTE_BYTES = 16 << 10
-"""Largest quote: twice the largest recorded one, whose platform pads to 8000 bytes."""
+MAX_BLOB_BYTES = 64 << 10
+"""Largest signed report: four times the largest recorded one (a GPU's, with its chain)."""
 
-MAX_COLLATERAL_FIELD = 256 << 10
-"""Longest collateral field in characters; vendors' revocation lists grow (7 KiB in 2026)."""
+MAX_ATTACHMENT_BYTES = 16 << 20
+"""Largest endorsement or log: an IMA log of 100,000 entries has 12 MiB."""
 
-MAX_EVIDENCE_BYTES = 1 << 20
+MAX_EVIDENCE_BYTES = 32 << 20
 """Largest document of evidence that is parsed."""
 
-_HEX = re.compile(r"(?:[0-9a-f]{2})+")
-_SIGNATURE_BYTES = 64
+MAX_PARTS = 32
+"""Most parts of one machine: its vTPM, 16 GPUs and their switches."""
 
 
-def _hex(fields: Fields, name: str) -> bytes:
-    text = fields.text(name, limit=MAX_COLLATERAL_FIELD)
-    if not _HEX.fullmatch(text):
-        raise MalformedError(what=fields.path(name), detail="expected lower-case hex digits")
-    return bytes.fromhex(text)
+def _no_bytes() -> Mapping[str, bytes]:
+    return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Collateral:
-    """The vendor's endorsements of one TDX platform (Intel PCS API v4), nothing verified.
-
-    Field names are those of dcap-qvl's ``QuoteCollateralV3``. ``tcb_info`` and
-    ``qe_identity`` are the exact strings that the vendor signed; chains are PEM.
-    """
-
-    pck_crl_issuer_chain: str
-    root_ca_crl: bytes
-    pck_crl: bytes
-    tcb_info_issuer_chain: str
-    tcb_info: str
-    tcb_info_signature: bytes
-    qe_identity_issuer_chain: str
-    qe_identity: str
-    qe_identity_signature: bytes
-
-    def to_json(self) -> JSONValue:
-        return {
-            "pck_crl_issuer_chain": self.pck_crl_issuer_chain,
-            "root_ca_crl": self.root_ca_crl.hex(),
-            "pck_crl": self.pck_crl.hex(),
-            "tcb_info_issuer_chain": self.tcb_info_issuer_chain,
-            "tcb_info": self.tcb_info,
-            "tcb_info_signature": self.tcb_info_signature.hex(),
-            "qe_identity_issuer_chain": self.qe_identity_issuer_chain,
-            "qe_identity": self.qe_identity,
-            "qe_identity_signature": self.qe_identity_signature.hex(),
-        }
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Collateral:
-        """Reads and ends ``fields``; no signature is verified. Raises ``MalformedError``."""
-
-        def text(name: str) -> str:
-            value = fields.text(name, limit=MAX_COLLATERAL_FIELD)
-            if not value.isascii():  # PEM and the vendor's JSON are; half a surrogate pair is not
-                raise MalformedError(what=fields.path(name), detail="expected ASCII")
-            return value
-
-        collateral = cls(
-            pck_crl_issuer_chain=text("pck_crl_issuer_chain"),
-            root_ca_crl=_hex(fields, "root_ca_crl"),
-            pck_crl=_hex(fields, "pck_crl"),
-            tcb_info_issuer_chain=text("tcb_info_issuer_chain"),
-            tcb_info=text("tcb_info"),
-            tcb_info_signature=fields.hex("tcb_info_signature", size=_SIGNATURE_BYTES),
-            qe_identity_issuer_chain=text("qe_identity_issuer_chain"),
-            qe_identity=text("qe_identity"),
-            qe_identity_signature=fields.hex("qe_identity_signature", size=_SIGNATURE_BYTES),
-        )
-        fields.end()
-        return collateral
+def _no_parts() -> Mapping[str, Evidence]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence of one environment, nothing verified: `accord.evidence.verify` does that."""
+    """Evidence of one environment, nothing verified: `accord.evidence.verify` does that.
+
+    ``blob`` is what the hardware signed. ``endorsements`` is what its vendor says of it
+    (certificates, revocation lists, TCB info, reference manifests). ``aux`` is what the
+    machine adds and no key signs by itself (event logs, runtime data). Both go by names that
+    each family defines (docs/spec/evidence.md). ``parts`` is evidence of parts of the same
+    machine (``vtpm``, ``gpu0``, ...), whose nonces are linked to this one's report data.
+    """
 
     SCHEMA: ClassVar[str] = "accord.evidence.v1"
 
     family: Family
     blob: bytes
-    collateral: Collateral
+    endorsements: Mapping[str, bytes] = field(default_factory=_no_bytes)
+    aux: Mapping[str, bytes] = field(default_factory=_no_bytes)
+    parts: Mapping[str, Evidence] = field(default_factory=_no_parts)
 
     @property
     def digest(self) -> Digest:
@@ -112,12 +67,17 @@ class Evidence:
         return sha256(self.to_bytes())
 
     def to_json(self) -> JSONValue:
-        return {
+        written: dict[str, JSONValue] = {
             "schema": self.SCHEMA,
             "family": self.family.value,
             "blob": base64_encode(self.blob),
-            "collateral": self.collateral.to_json(),
         }
+        optional: dict[str, JSONValue] = {
+            "endorsements": {name: base64_encode(data) for name, data in self.endorsements.items()},
+            "aux": {name: base64_encode(data) for name, data in self.aux.items()},
+            "parts": {name: part.to_json() for name, part in self.parts.items()},
+        }
+        return written | {name: value for name, value in optional.items() if value}
 
     def to_bytes(self) -> bytes:
         return self._encoded
@@ -132,14 +92,7 @@ class Evidence:
 
         Raises ``MalformedError`` or ``UnsupportedFormatError``.
         """
-        fields.schema(cls.SCHEMA)
-        evidence = cls(
-            family=fields.choice("family", Family),
-            blob=fields.data("blob", limit=MAX_QUOTE_BYTES),
-            collateral=Collateral.from_fields(fields.object("collateral")),
-        )
-        fields.end()
-        return evidence
+        return _read(fields, part=False)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Evidence:
@@ -150,3 +103,43 @@ class Evidence:
         """
         value = parse_canonical_json(data, what="evidence", limit=MAX_EVIDENCE_BYTES)
         return cls.from_fields(Fields(value, "evidence"))
+
+
+def _read(fields: Fields, *, part: bool) -> Evidence:
+    fields.schema(Evidence.SCHEMA)
+    evidence = Evidence(
+        family=fields.choice("family", Family),
+        blob=fields.data("blob", limit=MAX_BLOB_BYTES),
+        endorsements=_attachments(fields, "endorsements"),
+        aux=_attachments(fields, "aux"),
+        # A part has no parts: one level is all that machines have.
+        parts=_no_parts() if part else _parts(fields),
+    )
+    fields.end()
+    return evidence
+
+
+def _attachments(fields: Fields, name: str) -> Mapping[str, bytes]:
+    """Bytes by name; an empty mapping is written by leaving it out, so that there is one form."""
+    if not fields.has(name):
+        return _no_bytes()
+    listed = _not_empty(fields.object(name))
+    return MappingProxyType(
+        {key: listed.data(key, limit=MAX_ATTACHMENT_BYTES) for key in listed.names()}
+    )
+
+
+def _parts(fields: Fields) -> Mapping[str, Evidence]:
+    if not fields.has("parts"):
+        return _no_parts()
+    listed = _not_empty(fields.object("parts"))
+    names = listed.names()
+    if len(names) > MAX_PARTS:
+        raise MalformedError(what=listed.where, detail=f"more than {MAX_PARTS} parts")
+    return MappingProxyType({name: _read(listed.object(name), part=True) for name in names})
+
+
+def _not_empty(fields: Fields) -> Fields:
+    if not fields.names():
+        raise MalformedError(what=fields.where, detail="is there, but empty")
+    return fields

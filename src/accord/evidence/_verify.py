@@ -4,35 +4,68 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from importlib import import_module
+from types import MappingProxyType
+from typing import Protocol, cast
 
 from accord.encoding import Digest
-from accord.errors import AnchorUnknownError, BindingMismatchError
-from accord.evidence._binding import Binding
-from accord.evidence._claims import Claims
+from accord.errors import (
+    AnchorUnknownError,
+    BindingMismatchError,
+    EvidenceMalformedError,
+    PartMismatchError,
+)
+from accord.evidence._binding import Binding, link
+from accord.evidence._claims import Claims, Verified
 from accord.evidence._evidence import Evidence
 from accord.policy import Family
 
+_MODULES: Mapping[Family, str] = MappingProxyType(
+    {
+        Family.SGX: "intel",
+        Family.TDX: "intel",
+        Family.SNP: "amd",
+        Family.TPM: "tpm",
+        Family.TXT: "tpm",
+        Family.AZURE: "azure",
+        Family.NITRO: "nitro",
+        Family.PSA: "arm",
+        Family.CCA: "arm",
+        Family.KEYSTONE: "keystone",
+        Family.NVIDIA: "nvidia",
+    }
+)
+"""The package of each family; each is loaded when its first evidence comes."""
 
-def _verifier(family: Family) -> Callable[..., tuple[Claims, bytes]]:
-    """The family's verifier; each is loaded when its first evidence comes."""
-    match family:
-        case Family.TDX:
-            from accord.evidence._tdx import verify_tdx
 
-            return verify_tdx
+class _Verifier(Protocol):
+    def __call__(
+        self, evidence: Evidence, *, anchors: Sequence[Digest], now: datetime
+    ) -> Verified: ...
 
 
-def verify(
-    evidence: Evidence, *, anchors: Sequence[Digest], now: datetime, binding: Binding
-) -> Claims:
-    """What ``evidence`` proves about the environment that made it, at the moment ``now``.
+def _function(kind: str, family: Family) -> object:
+    module = import_module(f"accord.evidence.{_MODULES[family]}")
+    return getattr(module, f"{kind}_{family.value}")
 
-    Trusts nothing but ``anchors`` (SHA-256 of root certificates) and is offline: ``now`` and
-    the collateral are arguments. Whether the measurements are the right ones, whether the
-    TCB status suffices, and whether a test root is acceptable is *not* decided here:
-    `appraise` does. Whether the nonce was used before is its issuer's to check.
+
+def parse(evidence: Evidence) -> object:
+    """``evidence`` taken apart into nested frozen dataclasses, to be shown: nothing is verified.
+
+    Raises ``EvidenceMalformedError``.
+    """
+    parser = _function("parse", evidence.family)
+    return parser(evidence)  # type: ignore[operator]
+
+
+def verify_unbound(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) -> Verified:
+    """What ``evidence`` proves, and what it is bound to, which is *not* compared: see `verify`.
+
+    Only good for looking at evidence: anybody may have asked for it, at any time. Parts are
+    verified too, and that they were asked for together with the whole.
 
     Raises the errors of family ATT.
     """
@@ -40,16 +73,58 @@ def verify(
     if not anchors:
         raise AnchorUnknownError(what="evidence", actual="any", expected="none at all")
     # (1) to (11) Everything that depends on the family.
-    claims, report_data = _verifier(evidence.family)(
-        evidence.blob, evidence.collateral, anchors=anchors, now=now
-    )
+    verifier = cast("_Verifier", _function("verify", evidence.family))
+    claims, bound = verifier(evidence, anchors=anchors, now=now)
+    if not evidence.parts:
+        return Verified(claims, bound)
+    parts = _verify_parts(evidence, bound, anchors=anchors, now=now)
+    return Verified(replace(claims, parts=MappingProxyType(parts)), bound)
+
+
+def _verify_parts(
+    evidence: Evidence, bound: Mapping[str, bytes], *, anchors: Sequence[Digest], now: datetime
+) -> dict[str, Claims]:
+    """The claims of every part; each was asked for with the report data of the whole."""
+    parts: dict[str, Claims] = {}
+    report_data = max(bound.values(), key=len, default=b"")
+    for name, part in evidence.parts.items():
+        claims, slots = verify_unbound(part, anchors=anchors, now=now)
+        # A part that is bound to nothing could be anybody's, of any time.
+        for slot, actual in slots.items() or [(name, b"")]:
+            expected = link(slot, report_data)
+            if not hmac.compare_digest(expected, actual):
+                raise PartMismatchError(part=name, actual=actual.hex(), expected=expected.hex())
+        if any(claims.instance_id == other.instance_id for other in parts.values()):
+            raise EvidenceMalformedError(what=f"part {name}", detail="the same device twice")
+        parts[name] = claims
+    return parts
+
+
+def verify(
+    evidence: Evidence, *, anchors: Sequence[Digest], now: datetime, binding: Binding
+) -> Claims:
+    """What ``evidence`` proves about the environment that made it, at the moment ``now``.
+
+    Trusts nothing but ``anchors`` (SHA-256 of root certificates, or of device keys where a
+    family has no certificates) and is offline: ``now`` and the collateral are arguments.
+    Whether the measurements are the right ones, whether the TCB status suffices, and whether
+    a test root is acceptable is *not* decided here: `appraise` does. Whether the nonce was
+    used before is its issuer's to check.
+
+    Raises the errors of family ATT.
+    """
+    claims, bound = verify_unbound(evidence, anchors=anchors, now=now)
     # (12) It was made for this purpose, role, nonce, key, connection and claims.
-    expected = binding.report_data()
-    if not hmac.compare_digest(expected, report_data):
-        raise BindingMismatchError(
-            actual=report_data.hex(),
-            expected=expected.hex(),
-            purpose=binding.purpose.value,
-            role=binding.role.value,
-        )
+    report_data = binding.report_data()
+    if not bound:
+        raise EvidenceMalformedError(what="evidence", detail="it is bound to nothing")
+    for slot, actual in bound.items():
+        expected = report_data if len(actual) == len(report_data) else link(slot, report_data)
+        if not hmac.compare_digest(expected, actual):
+            raise BindingMismatchError(
+                actual=actual.hex(),
+                expected=expected.hex(),
+                purpose=binding.purpose.value,
+                role=binding.role.value,
+            )
     return claims

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy language: schema, strict reading, semantic diff."""
 
-from accord.policy._attestation import (
-    MEASUREMENT_BYTES,
-    TCB_STATUSES,
-    Assurance,
-    AttestationVariant,
-    Family,
-)
+from accord.policy._assurance import Assurance
+from accord.policy._attestation import TCB_STATUSES, AttestationVariant
+from accord.policy._components import ComponentRule
 from accord.policy._diff import Change, diff
 from accord.policy._document import (
     POLICY_SCHEMA,
@@ -19,19 +15,23 @@ from accord.policy._document import (
     parse_asset_name,
 )
 from accord.policy._yaml import parse_policy, parse_yaml
+from accord.policy.families import FAMILIES, Family, FamilyFields, Scalar
 
 __all__ = [
-    "MEASUREMENT_BYTES",
+    "FAMILIES",
     "POLICY_SCHEMA",
     "TCB_STATUSES",
     "Assurance",
     "AttestationVariant",
     "Change",
+    "ComponentRule",
     "Family",
+    "FamilyFields",
     "Input",
     "Network",
     "Output",
     "Policy",
+    "Scalar",
     "Service",
     "diff",
     "parse_asset_name",

@@ -1,67 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy says about hardware: families, assurance levels, attestation variants."""
+"""What a policy says about hardware: attestation variants."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
+from typing import TypeVar
 
-from accord.encoding import Fields, JSONValue
+from accord.encoding import Fields, JSONValue, format_time
 from accord.errors import MalformedError
+from accord.policy._components import ComponentRule, hex_octets
+from accord.policy.families import FAMILIES, Family, FamilyFields, Scalar
 
-
-class Family(StrEnum):
-    """TEE families that evidence can come from."""
-
-    TDX = "tdx"
-
-
-class Assurance(StrEnum):
-    """How much an attested environment is worth, weakest first (design section 6)."""
-
-    SIMULATED = "simulated"
-    TPM = "tpm"
-    CVM = "cvm"
-    ENCLAVE = "enclave"
-
-    @property
-    def rank(self) -> int:
-        return list(Assurance).index(self)
-
-    def at_least(self, minimum: Assurance) -> bool:
-        return self.rank >= minimum.rank
-
-    def weaker(self, other: Assurance) -> Assurance:
-        """What two environments are worth that both hold the same secret."""
-        return self if other.at_least(self) else other
-
-
-MEASUREMENT_BYTES: Mapping[Family, Mapping[str, int]] = MappingProxyType(
-    {
-        Family.TDX: MappingProxyType(
-            dict.fromkeys(
-                (
-                    "mrtd",
-                    "rtmr0",
-                    "rtmr1",
-                    "rtmr2",
-                    "rtmr3",
-                    "mrseam",
-                    "mrconfigid",
-                    "mrowner",
-                    "mrownerconfig",
-                ),
-                48,
-            )
-        )
-    }
-)
-"""Measurements that can be appraised, with their size in bytes, by family."""
-
-REQUIRED_MEASUREMENT: Mapping[Family, str] = MappingProxyType({Family.TDX: "mrtd"})
-"""The measurement that names the code; a variant without it would admit any program."""
+T = TypeVar("T")
 
 TCB_STATUSES = (
     "UpToDate",
@@ -73,14 +26,27 @@ TCB_STATUSES = (
 )
 """Statuses a policy may tolerate (Intel PCS API v4); ``Revoked`` never is."""
 
+_PARTS = {Family.TPM, Family.NVIDIA}
+"""What can be attested as a part of another environment: its vTPM and its GPUs."""
+
+_TYPE_NAMES = {bool: "true or false", int: "an integer", str: "text"}
+
+
+def _nothing() -> Mapping[str, T]:
+    return MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class AttestationVariant:
     """One acceptable environment: every factor named here must hold.
 
-    ``measurements`` lists, per register, the values of which one must be found. A register
-    that is not listed is not compared. ``simulated`` says whether evidence under a test root
-    is acceptable *instead of* hardware; it is never acceptable as well.
+    ``measurements`` and ``attributes`` list, per field, the values of which one must be found;
+    ``minimums`` the least value of a number. A field that is not listed is not compared,
+    except that attributes with a safe default (`FamilyFields.defaults`) must have it.
+    ``components`` admits what the environment loaded, one rule per component.
+    ``simulated`` says whether evidence under a test root is acceptable *instead of* hardware;
+    it is never acceptable as well. ``tcb_grace`` tolerates a status until a moment.
+    ``parts`` demands attested parts (vTPM, GPUs) by name.
     """
 
     family: Family
@@ -88,53 +54,191 @@ class AttestationVariant:
     measurements: Mapping[str, tuple[bytes, ...]]
     tcb_statuses: tuple[str, ...]
     min_tcb_evaluation_number: int
+    tcb_grace: Mapping[str, datetime] = field(default_factory=_nothing)
+    rejected_advisories: tuple[str, ...] = ()
+    attributes: Mapping[str, tuple[Scalar, ...]] = field(default_factory=_nothing)
+    minimums: Mapping[str, int] = field(default_factory=_nothing)
+    components: tuple[ComponentRule, ...] = ()
+    allowed_instances: tuple[bytes, ...] = ()
+    denied_instances: tuple[bytes, ...] = ()
+    parts: Mapping[str, AttestationVariant] = field(default_factory=_nothing)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> AttestationVariant:
         """Reads and ends ``fields``. Raises ``MalformedError``."""
-        family = fields.choice("family", Family)
-        simulated = fields.flag("simulated") if fields.has("simulated") else False
-        sizes = MEASUREMENT_BYTES[family]
-        listed = fields.object("measurements")
-        measurements: dict[str, tuple[bytes, ...]] = {}
-        for name in listed.names():
-            if name not in sizes:
-                raise MalformedError(
-                    what=listed.where, detail=f"{family} has no measurement {name}"
-                )
-            measurements[name] = listed.hexes(name, size=sizes[name])
-            if not measurements[name]:
-                raise MalformedError(what=listed.path(name), detail="allows no value at all")
-        if REQUIRED_MEASUREMENT[family] not in measurements:
-            raise MalformedError(
-                what=listed.where, detail=f"{REQUIRED_MEASUREMENT[family]} is missing"
-            )
-        statuses = fields.optional("tcb_statuses", fields.texts)
-        if statuses is None:
-            statuses = ("UpToDate",)
-        for status in statuses:
-            if status not in TCB_STATUSES:
-                raise MalformedError(
-                    what=fields.path("tcb_statuses"), detail=f"{status} cannot be tolerated"
-                )
-        if not statuses:
-            raise MalformedError(what=fields.path("tcb_statuses"), detail="allows no status")
-        minimum = (
-            fields.integer("min_tcb_evaluation_number", minimum=0)
-            if fields.has("min_tcb_evaluation_number")
-            else 0
-        )
-        fields.end()
-        return cls(family, simulated, MappingProxyType(measurements), tuple(statuses), minimum)
+        return _read(fields, part=False)
 
     def to_json(self) -> JSONValue:
-        return {
+        """Fields that say nothing beyond the oldest five are left out: digests stay stable."""
+        written: dict[str, JSONValue] = {
             "family": self.family.value,
             "simulated": self.simulated,
             "measurements": {
                 name: [value.hex() for value in values]
                 for name, values in self.measurements.items()
             },
-            "tcb_statuses": list(self.tcb_statuses),
-            "min_tcb_evaluation_number": self.min_tcb_evaluation_number,
         }
+        if FAMILIES[self.family].has_tcb_status:
+            written["tcb_statuses"] = list(self.tcb_statuses)
+            written["min_tcb_evaluation_number"] = self.min_tcb_evaluation_number
+        optional: dict[str, JSONValue] = {
+            "tcb_grace": {name: format_time(until) for name, until in self.tcb_grace.items()},
+            "rejected_advisories": list(self.rejected_advisories),
+            "attributes": {name: list(values) for name, values in self.attributes.items()},
+            "minimums": dict(self.minimums),
+            "components": [rule.to_json() for rule in self.components],
+            "allowed_instances": [value.hex() for value in self.allowed_instances],
+            "denied_instances": [value.hex() for value in self.denied_instances],
+            "parts": {name: part.to_json() for name, part in self.parts.items()},
+        }
+        return written | {name: value for name, value in optional.items() if value}
+
+
+def _read(fields: Fields, *, part: bool) -> AttestationVariant:
+    family = fields.choice("family", Family)
+    if part and family not in _PARTS:
+        raise MalformedError(what=fields.where, detail=f"{family} cannot be a part")
+    known = FAMILIES[family]
+    variant = AttestationVariant(
+        family=family,
+        simulated=fields.flag("simulated") if fields.has("simulated") else False,
+        measurements=_measurements(fields, family),
+        tcb_statuses=_tcb_statuses(fields, known),
+        min_tcb_evaluation_number=_evaluation_number(fields, known),
+        tcb_grace=_grace(fields, known),
+        rejected_advisories=fields.optional("rejected_advisories", fields.texts) or (),
+        attributes=_attributes(fields, family),
+        minimums=_minimums(fields, family),
+        components=tuple(
+            map(ComponentRule.from_fields, fields.optional("components", fields.objects) or ())
+        ),
+        allowed_instances=_instances(fields, "allowed_instances"),
+        denied_instances=_instances(fields, "denied_instances"),
+        parts=_nothing() if part else _parts(fields),
+    )
+    fields.end()
+    _check_names_code(variant, known, fields.where)
+    return variant
+
+
+def _check_names_code(variant: AttestationVariant, known: FamilyFields, where: str) -> None:
+    """A variant that named no code would admit any program."""
+    named = {*variant.measurements, *variant.attributes, *variant.minimums}
+    named |= {"components"} if variant.components else set()
+    if not any(alternative <= named for alternative in known.required):
+        shown = " or ".join(" and ".join(sorted(names)) for names in known.required[:3])
+        raise MalformedError(what=where, detail=f"{shown} is missing")
+
+
+def _lists(
+    fields: Fields, name: str, read: Callable[[Fields, str], tuple[T, ...]]
+) -> Mapping[str, tuple[T, ...]]:
+    """A mapping whose values are lists that are not empty."""
+    if not fields.has(name):
+        return _nothing()
+    listed = fields.object(name)
+    found = {}
+    for key in listed.names():
+        found[key] = read(listed, key)
+        if not found[key]:
+            raise MalformedError(what=listed.path(key), detail="allows no value at all")
+    return MappingProxyType(found)
+
+
+def _measurements(fields: Fields, family: Family) -> Mapping[str, tuple[bytes, ...]]:
+    sizes = FAMILIES[family].measurements
+
+    def read(listed: Fields, name: str) -> tuple[bytes, ...]:
+        if name not in sizes:
+            raise MalformedError(what=listed.where, detail=f"{family} has no measurement {name}")
+        values = tuple(hex_octets(value, where) for where, value in listed.items(name))
+        for value in values:
+            if len(value) not in sizes[name]:
+                allowed = " or ".join(str(2 * size) for size in sizes[name])
+                raise MalformedError(
+                    what=listed.path(name), detail=f"expected {allowed} lower-case hex digits"
+                )
+        return values
+
+    return _lists(fields, "measurements", read)
+
+
+def _attributes(fields: Fields, family: Family) -> Mapping[str, tuple[Scalar, ...]]:
+    types = FAMILIES[family].attributes
+
+    def read(listed: Fields, name: str) -> tuple[Scalar, ...]:
+        if name not in types:
+            raise MalformedError(what=listed.where, detail=f"{family} has no attribute {name}")
+        values: list[Scalar] = []
+        for where, value in listed.items(name):
+            # A flag is no number here, though Python counts it as one.
+            if not isinstance(value, Scalar) or type(value) is not types[name]:
+                raise MalformedError(what=where, detail=f"expected {_TYPE_NAMES[types[name]]}")
+            values.append(value)
+        return tuple(values)
+
+    return _lists(fields, "attributes", read)
+
+
+def _minimums(fields: Fields, family: Family) -> Mapping[str, int]:
+    if not fields.has("minimums"):
+        return _nothing()
+    types, listed = FAMILIES[family].attributes, fields.object("minimums")
+    found = {}
+    for name in listed.names():
+        if types.get(name) is not int:
+            raise MalformedError(what=listed.where, detail=f"{family} has no number {name}")
+        found[name] = listed.integer(name, minimum=0)
+    return MappingProxyType(found)
+
+
+def _tcb_statuses(fields: Fields, known: FamilyFields) -> tuple[str, ...]:
+    if not known.has_tcb_status:
+        return ()  # the field is then unknown, and refused as such
+    statuses = fields.optional("tcb_statuses", fields.texts)
+    if statuses is None:
+        return ("UpToDate",)
+    for status in statuses:
+        _check_status(status, fields.path("tcb_statuses"))
+    if not statuses:
+        raise MalformedError(what=fields.path("tcb_statuses"), detail="allows no status")
+    return statuses
+
+
+def _check_status(status: str, where: str) -> None:
+    if status not in TCB_STATUSES:
+        raise MalformedError(what=where, detail=f"{status} cannot be tolerated")
+
+
+def _evaluation_number(fields: Fields, known: FamilyFields) -> int:
+    if known.has_tcb_status and fields.has("min_tcb_evaluation_number"):
+        return fields.integer("min_tcb_evaluation_number", minimum=0)
+    return 0
+
+
+def _grace(fields: Fields, known: FamilyFields) -> Mapping[str, datetime]:
+    if not known.has_tcb_status or not fields.has("tcb_grace"):
+        return _nothing()
+    listed = fields.object("tcb_grace")
+    found = {}
+    for status in listed.names():
+        _check_status(status, listed.where)
+        found[status] = listed.time(status)
+    return MappingProxyType(found)
+
+
+def _instances(fields: Fields, name: str) -> tuple[bytes, ...]:
+    if not fields.has(name):
+        return ()
+    found = tuple(hex_octets(value, where) for where, value in fields.items(name))
+    if not found:  # an allow-list of nobody is more likely a mistake than a wish
+        raise MalformedError(what=fields.path(name), detail="names no instance")
+    return found
+
+
+def _parts(fields: Fields) -> Mapping[str, AttestationVariant]:
+    if not fields.has("parts"):
+        return _nothing()
+    listed = fields.object("parts")
+    names = listed.names()
+    return MappingProxyType({name: _read(listed.object(name), part=True) for name in names})

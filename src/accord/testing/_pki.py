@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from accord.encoding import format_time
-from accord.evidence import Collateral
+from accord.evidence.intel import Collateral
 
 FMSPC = bytes.fromhex("acc02d000000")
 PCEID = bytes(2)

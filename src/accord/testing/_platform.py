@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from accord.encoding import base64_encode, canonical_json
 from accord.errors import EncodingError, SimulatorStateError
-from accord.evidence import Collateral, Evidence
-from accord.policy import MEASUREMENT_BYTES, Family
+from accord.evidence import Evidence
+from accord.evidence.intel import Collateral
+from accord.policy import FAMILIES, Family
 from accord.testing import _files
 from accord.testing._quote import DEBUG, SEPT_VE_DISABLE, certify, write_quote
 from accord.testing._vendor import SimulatedVendor, encode_key, take_key
@@ -94,8 +95,8 @@ class SimulatedPlatform:
 
         Raises ``ValueError`` for names or sizes that TDX does not have: a bug of the caller.
         """
-        sizes = {name: len(value) for name, value in measurements.items()}
-        if sizes != dict(MEASUREMENT_BYTES[Family.TDX]):
+        sizes = {name: (len(value),) for name, value in measurements.items()}
+        if sizes != dict(FAMILIES[Family.TDX].measurements):
             message = "measurements must be exactly the registers of TDX"
             raise ValueError(message)
         return SimulatedTDX(self, MappingProxyType(dict(measurements)), debug)
@@ -125,7 +126,7 @@ class SimulatedTDX:
             certification=self.platform.certification,
             td_attributes=SEPT_VE_DISABLE | (DEBUG if self.debug else 0),
         )
-        return Evidence(Family.TDX, blob, self.collateral)
+        return Evidence(Family.TDX, blob, self.collateral.to_endorsements())
 
     def seal_key(self, label: str) -> bytes:
         """32 bytes that follow from platform, every register, debug bit and ``label``."""

@@ -24,7 +24,7 @@ from accord.encoding import (
     sha256,
 )
 from accord.errors import EncodingError, SimulatorStateError
-from accord.evidence import Collateral
+from accord.evidence.intel import Collateral
 from accord.testing import _files
 from accord.testing._pki import (
     VendorCertificates,

@@ -18,7 +18,7 @@ from accord.errors import (
     TCBRefusedError,
 )
 from accord.evidence import Claims, RootKind, verify
-from accord.policy import MEASUREMENT_BYTES, Assurance, Family
+from accord.policy import FAMILIES, Assurance, Family
 from accord.testing import _pki, _quote
 
 
@@ -40,7 +40,7 @@ def test_claims_are_what_the_quote_and_its_collateral_say(good: Any, generate: A
     claims = check(good)
 
     assert generate.measurements() == dict(claims.measurements)
-    assert set(MEASUREMENT_BYTES[Family.TDX]) == set(claims.measurements)
+    assert set(FAMILIES[Family.TDX].measurements) == set(claims.measurements)
     assert (claims.instance_id, claims.debug) == (generate.PPID, False)
     assert (good.anchors[0], RootKind.TEST) == (claims.root, claims.root_kind)
     assert dataclasses.astuple(claims.tcb) == ("UpToDate", (), 17)

@@ -16,7 +16,7 @@ from accord.errors import (
     UnsupportedFormatError,
 )
 from accord.policy import (
-    MEASUREMENT_BYTES,
+    FAMILIES,
     TCB_STATUSES,
     Assurance,
     Family,
@@ -360,7 +360,7 @@ def test_every_tolerable_status_can_be_named() -> None:
 
 def test_every_register_can_be_named() -> None:
     """With several values each."""
-    registers = {name: ["00" * 48, "01" * 48] for name in MEASUREMENT_BYTES[Family.TDX]}
+    registers = {name: ["00" * 48, "01" * 48] for name in FAMILIES[Family.TDX].measurements}
     policy = Policy.from_json(with_variant(measurements=registers))
 
     assert policy.services["train"].attestation[0].to_json()["measurements"] == registers

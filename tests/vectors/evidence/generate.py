@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from accord.encoding import Digest, format_time, sha256
 from accord.evidence import Binding, Collateral, Evidence, Purpose, Role
-from accord.policy import MEASUREMENT_BYTES, Family
+from accord.policy import FAMILIES, Family
 from accord.testing import _pki, _quote
 
 HERE = Path(__file__).parent
@@ -89,7 +89,7 @@ class World:
 def measurements() -> dict[str, bytes]:
     return {
         name: hashlib.sha384(f"vector {name}".encode()).digest()
-        for name in MEASUREMENT_BYTES[Family.TDX]
+        for name in FAMILIES[Family.TDX].measurements
     }
 
 

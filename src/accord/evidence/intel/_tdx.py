@@ -23,12 +23,13 @@ from accord.errors import (
     EvidenceSignatureError,
     TCBRefusedError,
 )
-from accord.evidence._claims import TCB, Claims
-from accord.evidence._der import PCKExtension, parse_pck_extension
-from accord.evidence._evidence import Collateral
-from accord.evidence._quote import Quote, TDReport, parse_quote
+from accord.evidence._claims import TCB, Claims, Verified
+from accord.evidence._evidence import Evidence
 from accord.evidence._roots import root_kind
-from accord.evidence._tcb import (
+from accord.evidence.intel._collateral import Collateral
+from accord.evidence.intel._pck import PCKExtension, parse_pck_extension
+from accord.evidence.intel._quote import Quote, TDReport, parse_quote
+from accord.evidence.intel._tcb import (
     QEIdentity,
     Status,
     TCBInfo,
@@ -38,7 +39,7 @@ from accord.evidence._tcb import (
     parse_qe_identity,
     parse_tcb_info,
 )
-from accord.evidence._x509 import (
+from accord.evidence.intel._x509 import (
     PCK_CHAIN,
     PCK_CRL_CHAIN,
     QE_IDENTITY_CHAIN,
@@ -74,19 +75,19 @@ class _Verified:
     periods: tuple[Period, ...]
 
 
-def verify_tdx(
-    blob: bytes,
-    collateral: Collateral,
-    *,
-    anchors: Sequence[Digest],
-    now: datetime,
-) -> tuple[Claims, bytes]:
+def parse_tdx(evidence: Evidence) -> Quote:
+    """The quote in ``evidence``, nothing verified. Raises ``EvidenceMalformedError``."""
+    return parse_quote(evidence.blob)
+
+
+def verify_tdx(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) -> Verified:
     """The claims of a TDX quote and its report data, which is *not* compared here.
 
     Raises the errors of family ATT.
     """
     # (1) The bytes are a quote whose lengths add up.
-    quote = parse_quote(blob)
+    quote = parse_quote(evidence.blob)
+    collateral = Collateral.from_endorsements(evidence.endorsements)
     # (2) to (6) Endorsements: chains, roots, revocation, TCB info, QE identity, periods.
     endorsed = _verify_endorsements(quote.pck_chain, collateral, anchors=anchors, now=now)
     # (7) to (9) The quote is signed by a key that a genuine quoting enclave vouches for.
@@ -98,7 +99,10 @@ def verify_tdx(
         evaluate_platform(quote.report, endorsed.platform, endorsed.tcb_info),
         evaluate_qe(quote.qe_report, endorsed.qe_identity),
     )
-    return _claims(quote.report, status, endorsed), quote.report.report_data
+    return Verified(
+        _claims(quote.report, status, endorsed),
+        MappingProxyType({"report_data": quote.report.report_data}),
+    )
 
 
 def _verify_endorsements(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One target per parser. Whatever the bytes, only errors of the catalogue may come out."""
+"""The parsers of documents, statements and volumes."""
 
 from __future__ import annotations
 

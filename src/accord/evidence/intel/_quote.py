@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accord.errors import EvidenceMalformedError
-from accord.evidence._evidence import MAX_QUOTE_BYTES
+from accord.evidence._reader import Reader
+
+MAX_QUOTE_BYTES = 16 << 10
+"""Largest quote: twice the largest recorded one, whose platform pads to 8000 bytes."""
 
 HEADER_BYTES = 48
 BODY_BYTES = 584
@@ -22,35 +25,6 @@ _TEE_TDX = 0x81
 _INTEL_QE = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
 _CERT_QE_REPORT = 6
 _CERT_PCK_CHAIN = 5
-
-
-class _Reader:
-    """Takes exact slices from the front; whatever is missing is an error."""
-
-    def __init__(self, data: bytes, what: str) -> None:
-        self._data, self._at, self._what = data, 0, what
-
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
-            raise EvidenceMalformedError(
-                what=self._what, detail=f"cut at byte {len(self._data)}, expected at least {end}"
-            )
-        value, self._at = self._data[self._at : end], end
-        return value
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "little")
-
-    def expect(self, size: int, expected: int, field: str) -> None:
-        found = self.number(size)
-        if found != expected:
-            raise EvidenceMalformedError(
-                what=self._what, detail=f"{field} is {found}, expected {expected}"
-            )
-
-    def rest(self) -> bytes:
-        return self.take(len(self._data) - self._at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +81,17 @@ def parse_quote(data: bytes) -> Quote:
     what = "quote"
     if len(data) > MAX_QUOTE_BYTES:
         raise EvidenceMalformedError(what=what, detail=f"larger than {MAX_QUOTE_BYTES} bytes")
-    reader = _Reader(data, what)
+    reader = Reader(data, what)
     signed = reader.take(SIGNED_BYTES)
     _check_header(signed[:HEADER_BYTES])
     report = _parse_report(signed[HEADER_BYTES:])
     # A.3.8: ECDSA P-256 quote signature data.
-    signature_data = _Reader(reader.take(reader.number(4)), "quote signature data")
+    signature_data = Reader(reader.take(reader.number(4)), "quote signature data")
     if reader.rest().strip(b"\0"):
         raise EvidenceMalformedError(what=what, detail="bytes other than zeros follow it")
     signature, key = signature_data.take(64), signature_data.take(64)
     signature_data.expect(2, _CERT_QE_REPORT, "certification data type")
-    certification = _Reader(_sized_rest(signature_data, "certification data"), "QE certification")
+    certification = Reader(_sized_rest(signature_data, "certification data"), "QE certification")
     # A.3.11: QE report certification data.
     qe_report = certification.take(QE_REPORT_BYTES)
     qe_signature = certification.take(64)
@@ -137,7 +111,7 @@ def parse_quote(data: bytes) -> Quote:
     )
 
 
-def _sized_rest(reader: _Reader, what: str) -> bytes:
+def _sized_rest(reader: Reader, what: str) -> bytes:
     """Four bytes of size, then exactly that much, then nothing."""
     size, rest = reader.number(4), reader.rest()
     if size != len(rest):
@@ -149,7 +123,7 @@ def _sized_rest(reader: _Reader, what: str) -> bytes:
 
 def _check_header(data: bytes) -> None:
     """A.3.1. Bytes 8 to 11 are reserved and the last 20 are the QE's own: both are signed."""
-    header = _Reader(data, "quote header")
+    header = Reader(data, "quote header")
     header.expect(2, _VERSION, "version")
     header.expect(2, _ECDSA_P256, "attestation key type")
     header.expect(4, _TEE_TDX, "TEE type")
@@ -159,7 +133,7 @@ def _check_header(data: bytes) -> None:
 
 
 def _parse_report(data: bytes) -> TDReport:
-    body = _Reader(data, "TD report")
+    body = Reader(data, "TD report")
     return TDReport(
         tee_tcb_svn=body.take(16),
         mrseam=body.take(48),

@@ -21,8 +21,8 @@ from accord.errors import (
     MalformedError,
     TCBRefusedError,
 )
-from accord.evidence._der import PCKExtension
-from accord.evidence._quote import QEReport, TDReport
+from accord.evidence.intel._pck import PCKExtension
+from accord.evidence.intel._quote import QEReport, TDReport
 from accord.policy import TCB_STATUSES
 
 T = TypeVar("T")

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS Nitro enclaves."""
+
+from accord.policy.families._family import FamilyFields
+
+NITRO = FamilyFields(
+    measurements=dict.fromkeys((f"pcr{index}" for index in range(32)), (32, 48, 64)),
+    required=(frozenset({"pcr0"}),),
+)
