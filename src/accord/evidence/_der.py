@@ -8,11 +8,15 @@ from typing import Final
 
 from accord.errors import EvidenceMalformedError
 
+BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
 BIT_STRING: Final = 0x03
 OCTET_STRING: Final = 0x04
 OBJECT_IDENTIFIER: Final = 0x06
+UTC_TIME: Final = 0x17
+GENERALIZED_TIME: Final = 0x18
 SEQUENCE: Final = 0x30
+SET: Final = 0x31
 
 _SHORT_FORM = 0x80
 _HIGH_TAG = 0x1F
@@ -64,3 +68,17 @@ def sequence(data: bytes, *, what: str) -> list[Element]:
     if len(outer) != 1 or outer[0].tag != SEQUENCE:
         raise EvidenceMalformedError(what=what, detail="expected one SEQUENCE")
     return elements(outer[0].value, what=what)
+
+
+def dotted(value: bytes) -> str:
+    """The value of an OBJECT IDENTIFIER in dotted form (X.690, 8.19); "" if it is malformed."""
+    numbers, number = list[int](), 0
+    for octet in value:
+        number = number << 7 | octet & 0x7F
+        if not octet & 0x80:
+            numbers.append(number)
+            number = 0
+    if not value or value[-1] & 0x80:
+        return ""
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
