@@ -8,6 +8,7 @@ python docs/generate.py --check    exit 1 if one of them is not current
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ import click
 
 from accord.cli._main import cli
 from accord.errors import AccordError, ExitCode, catalogue
+from accord.evidence import ASSURANCE, PRODUCTION_ROOTS
+from accord.policy import FAMILIES, FamilyFields
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -29,6 +32,9 @@ _FAMILIES = {
     "BRD": "Board: genesis, constitution, proposals, ballots, assets",
     "LED": "Ledger: entries, checkpoints, proofs",
     "ATT": "Attestation: evidence and its appraisal",
+    "COL": "Collecting evidence and endorsements",
+    "REF": "Reference values",
+    "COL": "Collecting: evidence from hardware, and the collateral cache",
     "REL": "Release: attest, then release",
     "VOL": "Volumes: encrypted storage",
     "CHN": "Channel: reaching and trusting a peer",
@@ -198,9 +204,55 @@ One per kind of outcome, the same for every command. Options that do not parse a
 and failures that nobody foresaw with 1.
 """
 
+
+def evidence_fields_page() -> str:
+    """What a policy can say of every family, and which roots are hardware's."""
+    parts = [_NOTICE, _FIELDS_HEAD]
+    for family, fields in FAMILIES.items():
+        alternatives = " · or · ".join(
+            ", ".join(f"`{name}`" for name in sorted(names)) for names in fields.required[:_SHOWN]
+        )
+        parts.append(f"## {family.value}\n\nAssurance on hardware: `{ASSURANCE[family].value}`.")
+        more = ", or another of its kind" if len(fields.required) > _SHOWN else ""
+        parts.append(f"A variant must name {alternatives}{more}.\n")
+        parts += _field_rows(fields)
+    roots = [f"| {name} | `{digest}` |" for digest, name in PRODUCTION_ROOTS.items()]
+    parts += ["## Roots of hardware\n\n| root | digest |\n|---|---|", *roots]
+    return "\n".join(parts) + "\n"
+
+
+_SHOWN = 4
+_FIELDS_HEAD = """\
+# Fields of evidence
+
+What a policy can name in an [attestation variant](policy.md), by family. `measurements` list the
+bytes of which one must be found; `attributes` list values; numbers can also have a least value
+under `minimums`. An attribute with a default must have it unless the policy lists other values.
+Families that the vendor rates also take `tcb_statuses`, `tcb_grace`, `min_tcb_evaluation_number`
+and `rejected_advisories`. How each value is proved: [specification](../spec/evidence.md).
+"""
+
+
+def _field_rows(fields: FamilyFields) -> Iterator[str]:
+    yield "| field | kind | default |\n|---|---|---|"
+    pcrs = [name for name in fields.measurements if re.search(r"pcr[0-9]+$", name)]
+    for name, sizes in fields.measurements.items():
+        if name not in pcrs[1:]:
+            more = f" and {len(pcrs) - 1} more registers" if name in pcrs[:1] and pcrs[1:] else ""
+            size = " or ".join(map(str, sizes))
+            yield f"| `{name}`{more} | measurement, {size} bytes | |"
+    for name, kind in fields.attributes.items():
+        default = " or ".join(f"`{json.dumps(value)}`" for value in fields.defaults.get(name, ()))
+        yield f"| `{name}` | {_KINDS[kind]} | {default} |"
+    yield ""
+
+
+_KINDS: dict[type, str] = {bool: "flag", int: "number", str: "text"}
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
+    "evidence-fields.md": evidence_fields_page,
     "exit-codes.md": exit_codes_page,
 }
 

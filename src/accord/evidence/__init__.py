@@ -3,12 +3,13 @@
 
 from accord.evidence._appraisal import PRIVATE_CLAIMS, AttestationResult, Reason, appraise
 from accord.evidence._binding import Binding, Purpose, Role, link
-from accord.evidence._claims import TCB, Attester, Claims, Component, Endorser, Verified
+from accord.evidence._claims import ASSURANCE, TCB, Attester, Claims, Component, Endorser, Verified
 from accord.evidence._evidence import Evidence
 from accord.evidence._roots import PRODUCTION_ROOTS, RootKind, root_kind
 from accord.evidence._verify import parse, verify, verify_unbound
 
 __all__ = [
+    "ASSURANCE",
     "PRIVATE_CLAIMS",
     "PRODUCTION_ROOTS",
     "TCB",
