@@ -37,8 +37,8 @@ docs: $(STAMP)docs
 clean:
 	rm -rf $(VENV) $(OUT) docs/_build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(STAMP)%: pyproject.toml
-	python=$$(scripts/system-packages) && { test -x $(BIN)/python || "$$python" -m venv $(VENV); }
+$(STAMP)%: pyproject.toml scripts/system-packages
+	python=$$(scripts/system-packages $*) && { test -x $(BIN)/python || "$$python" -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	$(BIN)/python -m compileall -q src  # Every command starts twice as fast, also where Python may not write.
 	touch $@

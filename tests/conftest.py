@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.live import Board, Hardware, ServiceProcess, accord, found_board
 
+from accord.testing import SoftwareTPM
+
 # How long one example takes says more about the machine than about us: what a test says about
 # time is its bound on the number of examples.
 settings.register_profile("accord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -82,3 +84,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> FinishedDemo:
 def bundle(demo: FinishedDemo, tmp_path: Path) -> Path:
     """A copy of the demo's bundle, to be damaged."""
     return Path(shutil.copytree(demo.bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def software_tpm(tmp_path: Path) -> Iterator[SoftwareTPM]:
+    """A TPM 2.0 that is switched on; `SoftwareTPM.transmit` stands for /dev/tpmrm0."""
+    with SoftwareTPM(tmp_path / "tpm") as machine:
+        yield machine

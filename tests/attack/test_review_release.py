@@ -48,7 +48,7 @@ from accord.errors import (
 from accord.evidence import PRIVATE_CLAIMS, Evidence, Purpose, _roots
 from accord.identity import sign_statement
 from accord.ledger import Ledger, sign_checkpoint
-from accord.policy import FAMILIES, Assurance, Family
+from accord.policy import Assurance
 from accord.release import (
     LOG_NAME,
     Challenges,
@@ -61,6 +61,7 @@ from accord.release import (
     log_origin,
     service_binding,
 )
+from accord.testing import TDX_REGISTERS
 
 
 @dataclass(frozen=True)
@@ -520,10 +521,10 @@ def _ballot(service: InProcess, proposal: Digest, choice: Choice) -> Envelope:
 # --- the simulated sealing key ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("register", sorted(FAMILIES[Family.TDX].measurements))
+@pytest.mark.parametrize("register", sorted(TDX_REGISTERS))
 def test_seal_key_differs_where_any_register_does(machines: Machines, register: str) -> None:
     """Another role, library or configuration on the same machine opens no store of the service."""
-    registers = dict.fromkeys(FAMILIES[Family.TDX].measurements, bytes(48)) | {"mrtd": MRTD}
+    registers = dict.fromkeys(TDX_REGISTERS, bytes(48)) | {"mrtd": MRTD}
     platform = machines.simulated.platform
     changed = {**registers, register: b"\1" + registers[register][1:]}
     assert changed != registers
@@ -535,7 +536,7 @@ def test_seal_key_differs_where_any_register_does(machines: Machines, register: 
 
 def test_seal_key_differs_under_debug_and_by_what_is_sealed(machines: Machines) -> None:
     """A debugger's environment derives nothing of the real one's, nor one label another's."""
-    registers = dict.fromkeys(FAMILIES[Family.TDX].measurements, bytes(48)) | {"mrtd": MRTD}
+    registers = dict.fromkeys(TDX_REGISTERS, bytes(48)) | {"mrtd": MRTD}
     keys = {
         hardware.platform.attester(registers, debug=debug).seal_key(label)
         for hardware in (machines.simulated, machines.real)
@@ -548,7 +549,7 @@ def test_seal_key_differs_under_debug_and_by_what_is_sealed(machines: Machines) 
 
 def test_registers_that_changed_places_give_another_seal_key(machines: Machines) -> None:
     """The same bytes in two other registers are another environment."""
-    registers = dict.fromkeys(FAMILIES[Family.TDX].measurements, bytes(48))
+    registers = dict.fromkeys(TDX_REGISTERS, bytes(48))
     platform = machines.simulated.platform
     first, second = ({**registers, name: MRTD} for name in ("rtmr0", "rtmr1"))
 

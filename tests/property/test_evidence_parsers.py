@@ -16,9 +16,9 @@ from accord.encoding import sha256
 from accord.errors import AccordError
 from accord.evidence import Binding, Claims, Evidence, Purpose, Role, verify
 from accord.evidence._der import elements, parse_pck_extension
-from accord.evidence._quote import parse_quote
-from accord.evidence._tcb import parse_qe_identity, parse_tcb_info
-from accord.evidence._x509 import PCK_CHAIN, load_chain
+from accord.evidence.intel._quote import parse_quote
+from accord.evidence.intel._tcb import parse_qe_identity, parse_tcb_info
+from accord.evidence.intel._x509 import PCK_CHAIN, load_chain
 from accord.policy import FAMILIES, Family
 from accord.testing import _pki, _quote
 

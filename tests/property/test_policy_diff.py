@@ -29,18 +29,45 @@ def some(values: st.SearchStrategy[Any], *, least: int = 0) -> st.SearchStrategy
     return st.lists(values, min_size=least, max_size=2)
 
 
+def different(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(values, min_size=1, max_size=2, unique=True)
+
+
+GPUS = st.fixed_dictionaries(
+    {
+        "family": st.just("nvidia"),
+        "attributes": st.fixed_dictionaries(
+            {"driver_version": different(TEXTS), "vbios_version": different(TEXTS)}
+        ),
+    },
+    optional={"simulated": st.booleans()},
+)
 VARIANTS = st.fixed_dictionaries(
     {
         "family": st.just("tdx"),
         "measurements": st.fixed_dictionaries(
-            {"mrtd": some(HEX, least=1)},
-            optional={"rtmr0": some(HEX, least=1), "mrconfigid": some(HEX, least=1)},
+            {"mrtd": different(HEX)},
+            optional={"rtmr0": different(HEX), "mrconfigid": different(HEX)},
         ),
     },
     optional={
         "simulated": st.booleans(),
-        "tcb_statuses": some(st.sampled_from(TCB_STATUSES), least=1),
+        "tcb_statuses": different(st.sampled_from(TCB_STATUSES[:3])),
         "min_tcb_evaluation_number": st.integers(0, 3),
+        "tcb_grace": st.dictionaries(
+            st.sampled_from(TCB_STATUSES[3:]),
+            st.sampled_from(["2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z"]),
+            min_size=1,
+        ),
+        "rejected_advisories": different(TEXTS),
+        "attributes": st.fixed_dictionaries({"fmspc": different(TEXTS)}),
+        "minimums": st.fixed_dictionaries({"tdx_module_svn": st.integers(0, 2)}),
+        "allowed_instances": different(st.sampled_from(["01", "02"])),
+        "denied_instances": different(st.sampled_from(["03", "04"])),
+        "components": different(st.sampled_from(["0f", "0e"])).map(
+            lambda digests: [{"digest": digest} for digest in digests]
+        ),
+        "parts": st.dictionaries(st.sampled_from(["gpu0", "gpu1"]), GPUS, min_size=1),
     },
 )
 SERVICES = st.fixed_dictionaries(

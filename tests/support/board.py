@@ -45,7 +45,7 @@ from accord.identity import (
     sign_statement,
 )
 from accord.ledger import Entry
-from accord.policy import FAMILIES, Assurance, Family, Network, Policy
+from accord.policy import Assurance, Network, Policy
 from accord.release import (
     AssetUse,
     Machine,
@@ -57,7 +57,7 @@ from accord.release import (
     ServiceStart,
     shield_binding,
 )
-from accord.testing import SimulatedPlatform, SimulatedVendor
+from accord.testing import TDX_REGISTERS, SimulatedPlatform, SimulatedVendor
 
 JSON = dict[str, Any]
 
@@ -430,7 +430,7 @@ class Hardware:
         )
 
     def attest(self, binding: Binding, *, mrtd: bytes = MRTD, debug: bool = False) -> Evidence:
-        registers = dict.fromkeys(FAMILIES[Family.TDX].measurements, bytes(48)) | {"mrtd": mrtd}
+        registers = dict.fromkeys(TDX_REGISTERS, bytes(48)) | {"mrtd": mrtd}
         return self.platform.attester(registers, debug=debug).collect(binding.report_data())
 
     def request(

@@ -24,7 +24,7 @@ from accord.encoding import Envelope, JSONValue, base64_encode, format_time, par
 from accord.errors import GenesisError
 from accord.evidence import PRODUCTION_ROOTS
 from accord.identity import FileIdentity, sign_statement, write_whole
-from accord.policy import AttestationVariant, parse_yaml
+from accord.policy import AttestationVariant, parse_yaml, tcb_terms, variant_terms
 
 
 @click.group("board")
@@ -185,6 +185,8 @@ def _warn(out: Output, genesis: Genesis) -> None:
         out.warn("freshness solo: without witnesses a rollback of the trust service goes unseen")
     if any(variant.simulated for variant in genesis.service):
         out.warn("this board accepts a SIMULATED trust service")
+    if any(part.simulated for variant in genesis.service for part in variant.parts.values()):
+        out.warn("this board accepts a SIMULATED part of a trust service")
 
 
 def _document(genesis: Genesis) -> dict[str, JSONValue]:
@@ -236,14 +238,17 @@ def _meant(term: str) -> str:
     return f"member {name}" if kind == "member" else f"everyone with role {name}"
 
 
-def _variant(variant: AttestationVariant) -> list[str]:
+def _variant(variant: AttestationVariant, *, label: str = "service") -> list[str]:
+    """All that is demanded of an environment, one value on a line; then of its parts."""
     kind = "SIMULATED " if variant.simulated else ""
-    lines = [
-        f"service    {kind}{variant.family.value}",
-        f"  TCB      {', '.join(variant.tcb_statuses)}",
-        f"  TCB evaluation number at least {variant.min_tcb_evaluation_number}",
-    ]
-    for register, values in sorted(variant.measurements.items()):
-        lines.append(f"  {register}")
-        lines += [f"    {value.hex()}" for value in values]
+    lines = [f"{label:<10} {kind}{variant.family.value}"]
+    for what, values in tcb_terms(variant):
+        if what == "at least":
+            lines.append(f"  TCB evaluation number at least {values[0]}")
+        else:
+            lines.append(f"  {what:<8} {', '.join(values)}")
+    for what, values in variant_terms(variant):
+        lines += [f"  {what}", *(f"    {value}" for value in values)]
+    for name, part in sorted(variant.parts.items()):
+        lines += [f"  {line}" for line in _variant(part, label=f"part {name}")]
     return lines

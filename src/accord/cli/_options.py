@@ -7,13 +7,14 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from accord.cli._output import Output
-from accord.encoding import MAX_DOCUMENT_BYTES, Digest, parse_digest
+from accord.encoding import MAX_DOCUMENT_BYTES, Digest, parse_digest, parse_time
 from accord.errors import FileAccessError, MalformedError, NotConfirmedError, TooLargeError
 
 P = ParamSpec("P")
@@ -65,6 +66,30 @@ def simulated_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="PLATFORM",
         help="Folder of a simulated platform (`accord sim platform`). NOT HARDWARE.",
     )(command)
+
+
+def cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--cache",
+        type=PATH,
+        default=default_cache,
+        envvar="ACCORD_COLLATERAL",
+        help="Folder of the collateral cache (or ACCORD_COLLATERAL).",
+    )(command)
+
+
+def default_cache() -> Path:
+    """Where collateral is kept unless somebody says otherwise (XDG base directories)."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "accord" / "collateral"
+
+
+def read_now(text: str) -> datetime:
+    """The moment given on the command line. Raises ``click.BadParameter``."""
+    try:
+        return parse_time(text, what="--now")
+    except MalformedError as exc:
+        raise click.BadParameter(str(exc), param_hint="--now") from exc
 
 
 def read_file(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:

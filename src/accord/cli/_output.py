@@ -28,6 +28,16 @@ def coloured(text: str, colour: str, *, stream_is_terminal: bool) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
+def error_document(error: AccordError) -> dict[str, JSONValue]:
+    """A refusal as programs read it."""
+    return {
+        "schema": "accord.error.v1",
+        "code": error.code,
+        "message": str(error),
+        "hint": error.hint,
+    }
+
+
 class Output:
     """Where a command says what it did. With ``json`` stdout holds one document, no more."""
 
@@ -61,14 +71,12 @@ class Output:
     def error(self, error: AccordError) -> None:
         """A refusal, with its code and what to do about it."""
         if self.json:
-            document = {
-                "schema": "accord.error.v1",
-                "code": error.code,
-                "message": str(error),
-                "hint": error.hint,
-            }
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
+            sys.stdout.write(json.dumps(error_document(error), indent=2, ensure_ascii=True) + "\n")
             sys.stdout.flush()
+        self.refusal(error)
+
+    def refusal(self, error: AccordError) -> None:
+        """The words of a refusal alone, beside a document that tells of it already."""
         word = coloured("error:", "red", stream_is_terminal=sys.stderr.isatty())
         sys.stderr.write(f"{word} {error.code} {plain(str(error))}\n")
         if error.hint:

@@ -2,6 +2,7 @@
 """Canonical bytes, strict readers, digests, times and signed envelopes."""
 
 from accord.encoding._base64 import base64_decode, base64_encode
+from accord.encoding._cbor import CBORValue, Tagged, decode_cbor
 from accord.encoding._digest import Digest, parse_digest, sha256
 from accord.encoding._envelope import Envelope, EnvelopeSignature, pre_authentication_encoding
 from accord.encoding._fields import Fields
@@ -16,14 +17,17 @@ from accord.encoding._time import format_time, parse_time
 
 __all__ = [
     "MAX_DOCUMENT_BYTES",
+    "CBORValue",
     "Digest",
     "Envelope",
     "EnvelopeSignature",
     "Fields",
     "JSONValue",
+    "Tagged",
     "base64_decode",
     "base64_encode",
     "canonical_json",
+    "decode_cbor",
     "format_time",
     "parse_canonical_json",
     "parse_digest",

@@ -114,3 +114,69 @@ class LogMismatchError(EvidenceError):
 
     code = "accord-ATT-015"
     hint = "the log was changed or cut; what it says is not what the machine measured"
+
+
+class EngineMissingError(EvidenceError):
+    """the engine {engine} is not installed"""
+
+    code = "accord-ATT-020"
+    exit_code = ExitCode.USAGE
+    hint = "install it with `pip install 'accord[dcap]'`, or verify without an engine"
+
+
+class EngineRefusedError(EvidenceError):
+    """{engine} refuses evidence that accord's own verifier accepts: {detail}"""
+
+    code = "accord-ATT-021"
+    hint = "docs/spec/evidence/intel-differences.md lists what it always refuses"
+
+
+class TPMCommandError(EvidenceError):
+    """the TPM did not carry out {command}: {detail}"""
+
+    code = "accord-ATT-030"
+    exit_code = ExitCode.FAILURE
+    hint = "the response code is explained in part 2 of the TPM 2.0 Library, section 6.6"
+
+
+class CredentialRefusedError(EvidenceError):
+    """attestation key {ak} did not prove to live in the TPM of endorsement key {ek}"""
+
+    code = "accord-ATT-031"
+    hint = "the answer to the credential is not its secret: enrol again, on that machine"
+
+
+class SimulatedTPMMissingError(EvidenceError):
+    """a simulated {what} needs the program {program}, which is not installed"""
+
+    code = "accord-ATT-032"
+    exit_code = ExitCode.USAGE
+    hint = "ask an administrator to run: apt-get install swtpm"
+
+
+class KeyNotBoundError(EvidenceError):
+    """{key} is not bound to {token}: its hash is {actual}, the token vouches for {expected}"""
+
+    code = "accord-ATT-035"
+    hint = "the two tokens were not made together: one of them was taken from another machine"
+
+
+class ResultHeaderError(EvidenceError):
+    """the header of the attestation result has {field} {actual}, expected {expected}"""
+
+    code = "accord-ATT-045"
+    hint = "its header cannot choose how it is verified; it was signed otherwise than ours are"
+
+
+class ResultClaimError(EvidenceError):
+    """{field} of the attestation result is {actual}, expected {expected}"""
+
+    code = "accord-ATT-046"
+    hint = "it is genuine, but of another time, verifier or request: ask for a fresh one"
+
+
+class ReferenceMismatchError(EvidenceError):
+    """measurement block {block} ({name}) is {actual}, but {what} says {expected}"""
+
+    code = "accord-ATT-040"
+    hint = "the device runs firmware or a driver that its maker did not release, or a changed one"

@@ -48,9 +48,7 @@ _EXTENSIONS = 0xA3
 _ISSUER_UNIQUE_ID, _SUBJECT_UNIQUE_ID = 0x81, 0x82
 _COMMON_NAME = "2.5.4.3"
 _BASIC_CONSTRAINTS, _KEY_USAGE = "2.5.29.19", "2.5.29.15"
-_PEM = re.compile(
-    rb"-----BEGIN CERTIFICATE-----[ \t]*\r?\n([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----"
-)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----[ \t]*\r?\n([^-]+)-----END CERTIFICATE-----")
 _DIGITAL_SIGNATURE, _KEY_CERT_SIGN, _CRL_SIGN = 0, 5, 6
 _CENTURY_PIVOT = 50
 

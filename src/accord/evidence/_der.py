@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from accord.errors import EvidenceMalformedError
 
@@ -21,11 +21,11 @@ SET: Final = 0x31
 _SHORT_FORM = 0x80
 _HIGH_TAG = 0x1F
 _MAX_LENGTH_OCTETS = 3
+_CACHE = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One tag-length-value; ``raw`` holds all three."""
+class Element(NamedTuple):
+    """One tag-length-value; ``raw`` holds all three. A tuple: lists have thousands."""
 
     tag: int
     value: bytes
@@ -34,10 +34,14 @@ class Element:
 
 def elements(data: bytes, *, what: str) -> list[Element]:
     """The elements that fill ``data`` exactly. Raises ``EvidenceMalformedError``."""
-    found, at = [], 0
-    while at < len(data):
-        start, value_at, end = at, *_extent(data, at, what)
-        found.append(Element(data[start], data[value_at:end], data[start:end]))
+    found, at, size = [], 0, len(data)
+    while at < size:
+        # Nearly every element is short: this path is worth its line.
+        short = size - at > 1 and data[at] & _HIGH_TAG != _HIGH_TAG and data[at + 1] < _SHORT_FORM
+        value_at, end = (at + 2, at + 2 + data[at + 1]) if short else _extent(data, at, what)
+        if end > size:
+            raise EvidenceMalformedError(what=what, detail="an element is cut")
+        found.append(Element(data[at], data[value_at:end], data[at:end]))
         at = end
     return found
 
@@ -57,8 +61,6 @@ def _extent(data: bytes, at: int, what: str) -> tuple[int, int]:
         length, value_at = int.from_bytes(digits, "big"), value_at + octets
         if digits[0] == 0 or length < _SHORT_FORM:
             raise EvidenceMalformedError(what=what, detail="a length is not minimal")
-    if value_at + length > len(data):
-        raise EvidenceMalformedError(what=what, detail="an element is cut")
     return value_at, value_at + length
 
 
@@ -70,6 +72,7 @@ def sequence(data: bytes, *, what: str) -> list[Element]:
     return elements(outer[0].value, what=what)
 
 
+@lru_cache(maxsize=_CACHE)
 def dotted(value: bytes) -> str:
     """The value of an OBJECT IDENTIFIER in dotted form (X.690, 8.19); "" if it is malformed."""
     numbers, number = list[int](), 0

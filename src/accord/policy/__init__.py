@@ -2,7 +2,7 @@
 """The policy language: schema, strict reading, semantic diff."""
 
 from accord.policy._assurance import Assurance
-from accord.policy._attestation import TCB_STATUSES, AttestationVariant
+from accord.policy._attestation import TCB_STATUSES, WHOLE, AttestationVariant
 from accord.policy._components import ComponentRule
 from accord.policy._diff import Change, diff
 from accord.policy._document import (
@@ -14,6 +14,7 @@ from accord.policy._document import (
     Service,
     parse_asset_name,
 )
+from accord.policy._terms import Term, tcb_terms, variant_terms
 from accord.policy._yaml import parse_policy, parse_yaml
 from accord.policy.families import FAMILIES, Family, FamilyFields, Scalar
 
@@ -21,6 +22,7 @@ __all__ = [
     "FAMILIES",
     "POLICY_SCHEMA",
     "TCB_STATUSES",
+    "WHOLE",
     "Assurance",
     "AttestationVariant",
     "Change",
@@ -33,8 +35,11 @@ __all__ = [
     "Policy",
     "Scalar",
     "Service",
+    "Term",
     "diff",
     "parse_asset_name",
     "parse_policy",
     "parse_yaml",
+    "tcb_terms",
+    "variant_terms",
 ]

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from accord.encoding import Fields, JSONValue, format_time
 from accord.errors import MalformedError
-from accord.policy._components import ComponentRule, hex_octets
+from accord.policy._components import ComponentRule, hex_octets, unique
 from accord.policy.families import FAMILIES, Family, FamilyFields, Scalar
 
 T = TypeVar("T")
@@ -23,13 +23,21 @@ TCB_STATUSES = (
     "ConfigurationAndSWHardeningNeeded",
     "OutOfDate",
     "OutOfDateConfigurationNeeded",
+    "TDRelaunchAdvised",
+    "TDRelaunchAdvisedConfigurationNeeded",
 )
-"""Statuses a policy may tolerate (Intel PCS API v4); ``Revoked`` never is."""
+"""Statuses a policy may tolerate (Intel PCS API v4, Intel QVL); ``Revoked`` never is."""
 
 _PARTS = {Family.TPM, Family.NVIDIA}
 """What can be attested as a part of another environment: its vTPM and its GPUs."""
 
-_TYPE_NAMES = {bool: "true or false", int: "an integer", str: "text"}
+WHOLE = "cpu"
+"""What the environment itself is called beside its parts; no part has this name."""
+
+_TYPE_NAMES = {bool: "true or false", int: "an integer"}
+
+_LARGEST = 2**53 - 1
+"""Up to here a number is the same in every reader of JSON."""
 
 
 def _nothing() -> Mapping[str, T]:
@@ -46,7 +54,8 @@ class AttestationVariant:
     ``components`` admits what the environment loaded, one rule per component.
     ``simulated`` says whether evidence under a test root is acceptable *instead of* hardware;
     it is never acceptable as well. ``tcb_grace`` tolerates a status until a moment.
-    ``parts`` demands attested parts (vTPM, GPUs) by name.
+    ``parts`` demands attested parts (vTPM, GPUs) by name. Only what `from_fields` read is
+    known to be free of contradictions.
     """
 
     family: Family
@@ -106,19 +115,32 @@ def _read(fields: Fields, *, part: bool) -> AttestationVariant:
         tcb_statuses=_tcb_statuses(fields, known),
         min_tcb_evaluation_number=_evaluation_number(fields, known),
         tcb_grace=_grace(fields, known),
-        rejected_advisories=fields.optional("rejected_advisories", fields.texts) or (),
+        rejected_advisories=_advisories(fields, known),
         attributes=_attributes(fields, family),
         minimums=_minimums(fields, family),
-        components=tuple(
-            map(ComponentRule.from_fields, fields.optional("components", fields.objects) or ())
-        ),
+        components=_components(fields),
         allowed_instances=_instances(fields, "allowed_instances"),
         denied_instances=_instances(fields, "denied_instances"),
         parts=_nothing() if part else _parts(fields),
     )
     fields.end()
     _check_names_code(variant, known, fields.where)
+    _check_contradictions(variant, fields.where)
     return variant
+
+
+def _check_contradictions(variant: AttestationVariant, where: str) -> None:
+    """Two settings of which one says nothing: whoever wrote them believed something else."""
+    for status in variant.tcb_grace:
+        if status in variant.tcb_statuses:
+            raise MalformedError(what=where, detail=f"{status} is tolerated with and without end")
+    for instance in variant.allowed_instances:
+        if instance in variant.denied_instances:
+            detail = f"instance {instance.hex()} is both allowed and denied"
+            raise MalformedError(what=where, detail=detail)
+    for name in variant.minimums:
+        if name in variant.attributes:
+            raise MalformedError(what=where, detail=f"{name} has both values and a minimum")
 
 
 def _check_names_code(variant: AttestationVariant, known: FamilyFields, where: str) -> None:
@@ -133,16 +155,25 @@ def _check_names_code(variant: AttestationVariant, known: FamilyFields, where: s
 def _lists(
     fields: Fields, name: str, read: Callable[[Fields, str], tuple[T, ...]]
 ) -> Mapping[str, tuple[T, ...]]:
-    """A mapping whose values are lists that are not empty."""
+    """A mapping whose values are lists that are not empty, of values that differ."""
     if not fields.has(name):
         return _nothing()
     listed = fields.object(name)
     found = {}
     for key in listed.names():
-        found[key] = read(listed, key)
+        where = listed.path(key)
+        found[key] = unique(read(listed, key), where)
         if not found[key]:
-            raise MalformedError(what=listed.path(key), detail="allows no value at all")
+            raise MalformedError(what=where, detail="allows no value at all")
     return MappingProxyType(found)
+
+
+def _named(fields: Fields, name: str) -> Fields:
+    """The object in a field that is left out rather than empty."""
+    listed = fields.object(name)
+    if not listed.names():
+        raise MalformedError(what=listed.where, detail="is there, but empty")
+    return listed
 
 
 def _measurements(fields: Fields, family: Family) -> Mapping[str, tuple[bytes, ...]]:
@@ -169,11 +200,15 @@ def _attributes(fields: Fields, family: Family) -> Mapping[str, tuple[Scalar, ..
     def read(listed: Fields, name: str) -> tuple[Scalar, ...]:
         if name not in types:
             raise MalformedError(what=listed.where, detail=f"{family} has no attribute {name}")
+        if types[name] is str:
+            return listed.texts(name)
         values: list[Scalar] = []
         for where, value in listed.items(name):
             # A flag is no number here, though Python counts it as one.
-            if not isinstance(value, Scalar) or type(value) is not types[name]:
+            if not isinstance(value, int) or type(value) is not types[name]:
                 raise MalformedError(what=where, detail=f"expected {_TYPE_NAMES[types[name]]}")
+            if not 0 <= value <= _LARGEST:
+                raise MalformedError(what=where, detail=f"{value} is not within 0 to {_LARGEST}")
             values.append(value)
         return tuple(values)
 
@@ -183,7 +218,7 @@ def _attributes(fields: Fields, family: Family) -> Mapping[str, tuple[Scalar, ..
 def _minimums(fields: Fields, family: Family) -> Mapping[str, int]:
     if not fields.has("minimums"):
         return _nothing()
-    types, listed = FAMILIES[family].attributes, fields.object("minimums")
+    types, listed = FAMILIES[family].attributes, _named(fields, "minimums")
     found = {}
     for name in listed.names():
         if types.get(name) is not int:
@@ -202,7 +237,7 @@ def _tcb_statuses(fields: Fields, known: FamilyFields) -> tuple[str, ...]:
         _check_status(status, fields.path("tcb_statuses"))
     if not statuses:
         raise MalformedError(what=fields.path("tcb_statuses"), detail="allows no status")
-    return statuses
+    return unique(statuses, fields.path("tcb_statuses"))
 
 
 def _check_status(status: str, where: str) -> None:
@@ -219,7 +254,7 @@ def _evaluation_number(fields: Fields, known: FamilyFields) -> int:
 def _grace(fields: Fields, known: FamilyFields) -> Mapping[str, datetime]:
     if not known.has_tcb_status or not fields.has("tcb_grace"):
         return _nothing()
-    listed = fields.object("tcb_grace")
+    listed = _named(fields, "tcb_grace")
     found = {}
     for status in listed.names():
         _check_status(status, listed.where)
@@ -227,18 +262,40 @@ def _grace(fields: Fields, known: FamilyFields) -> Mapping[str, datetime]:
     return MappingProxyType(found)
 
 
+def _advisories(fields: Fields, known: FamilyFields) -> tuple[str, ...]:
+    if not known.has_tcb_status or not fields.has("rejected_advisories"):
+        return ()
+    return _listed(fields.texts("rejected_advisories"), fields.path("rejected_advisories"))
+
+
+def _components(fields: Fields) -> tuple[ComponentRule, ...]:
+    if not fields.has("components"):
+        return ()
+    rules = tuple(map(ComponentRule.from_fields, fields.objects("components")))
+    return _listed(rules, fields.path("components"))
+
+
 def _instances(fields: Fields, name: str) -> tuple[bytes, ...]:
     if not fields.has(name):
         return ()
     found = tuple(hex_octets(value, where) for where, value in fields.items(name))
-    if not found:  # an allow-list of nobody is more likely a mistake than a wish
-        raise MalformedError(what=fields.path(name), detail="names no instance")
-    return found
+    return _listed(found, fields.path(name))
+
+
+def _listed(values: tuple[T, ...], where: str) -> tuple[T, ...]:
+    """A list that differs from a field left out: an allow-list of nobody is a mistake."""
+    if not values:
+        raise MalformedError(what=where, detail="is there, but empty")
+    return unique(values, where)
 
 
 def _parts(fields: Fields) -> Mapping[str, AttestationVariant]:
     if not fields.has("parts"):
         return _nothing()
-    listed = fields.object("parts")
-    names = listed.names()
-    return MappingProxyType({name: _read(listed.object(name), part=True) for name in names})
+    listed = _named(fields, "parts")
+    found = {}
+    for name in listed.names():
+        if Fields({"name": name}, listed.where).name("name") == WHOLE:
+            raise MalformedError(what=listed.where, detail=f"{WHOLE} is the whole, not a part")
+        found[name] = _read(listed.object(name), part=True)
+    return MappingProxyType(found)

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TypeVar
 
 from accord.encoding import Fields, JSONValue
 from accord.errors import MalformedError
+
+T = TypeVar("T")
 
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}")
 
@@ -57,6 +60,13 @@ def hex_octets(value: JSONValue, where: str) -> bytes:
     if not isinstance(value, str) or not _HEX.fullmatch(value):
         raise MalformedError(what=where, detail="expected 1 to 64 bytes in lower-case hex digits")
     return bytes.fromhex(value)
+
+
+def unique(values: tuple[T, ...], where: str) -> tuple[T, ...]:
+    """``values``, none of them twice. Raises ``MalformedError``."""
+    if len(set(values)) != len(values):
+        raise MalformedError(what=where, detail="a value appears twice")
+    return values
 
 
 def _octets(fields: Fields, name: str) -> bytes | None:

@@ -13,8 +13,7 @@ from typing import Literal
 
 from accord.encoding import Digest, JSONValue
 from accord.policy._document import Policy, Service
-
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+from accord.policy._terms import sentence, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +33,18 @@ def facts(policy: Policy) -> Iterator[tuple[str, str]]:
     yield "name", f"the policy is called {policy.name}"
     yield "purpose", f"the purpose is {policy.purpose}"
     for name, service in sorted(policy.services.items()):
-        for subject, sentence in _service_facts(service):
-            yield subject, f"service {name} {sentence}"
+        for subject, words in _service_facts(service):
+            yield subject, f"service {name} {words}"
 
 
 def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
-    yield "program", f"runs {shlex.join(map(_visible, service.command))}"
+    yield "program", f"runs {shlex.join(map(visible, service.command))}"
     yield "program", f"starts in {_path(service.workdir)} and ends within {service.timeout_s} s"
     for variable, value in sorted(service.environment.items()):
-        yield "program", f"sees {variable}={shlex.quote(_visible(value))}"
+        yield "program", f"sees {variable}={shlex.quote(visible(value))}"
     yield "network", f"reaches the network: {service.network.value}"
     for variant in service.attestation:
-        kind = "SIMULATED " if variant.simulated else ""
-        registers = ", ".join(
-            f"{register} {' or '.join(value.hex() for value in values)}"
-            for register, values in sorted(variant.measurements.items())
-        )
-        tcb = f"TCB {'/'.join(variant.tcb_statuses)}, at least {variant.min_tcb_evaluation_number}"
-        yield "hardware", f"may run in {kind}{variant.family.value} with {registers} ({tcb})"
+        yield "hardware", f"may run in {sentence(variant)}"
     for item in service.inputs:
         yield f"asset {item.asset}", f"reads {item.asset} at {_path(item.at)}, version {item.tag}"
     for output in service.outputs:
@@ -79,14 +72,4 @@ def _wording(policy: Policy) -> Digest:
 
 
 def _path(text: str) -> str:
-    return shlex.quote(_visible(text))
-
-
-def _visible(text: str) -> str:
-    """``text`` in visible ASCII: a value draws no line, hides nothing and imitates no letter.
-
-    Two texts never look the same: the backslash of an escape is none of the text's own.
-    """
-    return "".join(
-        _ESCAPES.get(c) or (c if " " <= c <= "~" else f"\\u{{{ord(c):x}}}") for c in text
-    )
+    return shlex.quote(visible(text))

@@ -16,7 +16,7 @@ from pathlib import Path
 import accord
 from accord.encoding import canonical_json
 from accord.evidence import Role
-from accord.policy import FAMILIES, Family
+from accord.testing._quote import TDX_REGISTERS
 
 _RUNTIME = (
     "cbor2",
@@ -68,7 +68,7 @@ def _distribution(name: str) -> list[str] | None:
 
 def simulated_measurements(role: Role) -> dict[str, bytes]:
     """The registers of this program in ``role``: what `SimulatedPlatform.attester` takes."""
-    registers = dict.fromkeys(FAMILIES[Family.TDX].measurements, _ZERO)
+    registers = dict.fromkeys(TDX_REGISTERS, _ZERO)
     registers["mrtd"] = measure_code()
     # RTMR extension, as the TDX module does it: SHA-384 of old value and new digest.
     registers["rtmr0"] = hashlib.sha384(_ZERO + measure_runtime()).digest()

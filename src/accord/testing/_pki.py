@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from accord.encoding import format_time
 from accord.evidence.intel import Collateral
+from accord.policy import Family
 
 FMSPC = bytes.fromhex("acc02d000000")
 PCEID = bytes(2)
@@ -31,9 +32,12 @@ PCESVN = 11
 TEE_TCB_SVN = bytes((5, 1, 2, *(0,) * 13))
 """TDX module 1, security version 5: byte 1 is positive, so its identity is consulted."""
 
-QE_MRSIGNER = hashlib.sha256(b"accord simulated quoting enclave").digest()
+QE_MRSIGNER = {
+    Family.SGX: hashlib.sha256(b"accord simulated SGX quoting enclave").digest(),
+    Family.TDX: hashlib.sha256(b"accord simulated quoting enclave").digest(),
+}
 QE_ATTRIBUTES = bytes.fromhex("11000000000000000000000000000000")
-QE_ISV_PROD_ID = 2
+QE_ISV_PROD_ID = {Family.SGX: 1, Family.TDX: 2}
 QE_ISV_SVN = 4
 EVALUATION_NUMBER = 17
 
@@ -121,11 +125,12 @@ def issue_collateral(
     *,
     now: datetime,
     revoked: Iterable[int] = (),
+    tee: Family = Family.TDX,
 ) -> Collateral:
     """Collateral for every platform of this vendor, valid from ``now`` for 30 days."""
     expires = now + COLLATERAL_VALIDITY
-    tcb_info = _compact(_tcb_info(now, expires))
-    qe_identity = _compact(_qe_identity(now, expires))
+    tcb_info = _compact(_tcb_info(now, expires, tee))
+    qe_identity = _compact(_qe_identity(now, expires, tee))
     signers = to_pem(certificates.tcb_signer, certificates.root).decode()
     return Collateral(
         pck_crl_issuer_chain=to_pem(certificates.pck_ca, certificates.root).decode(),
@@ -253,21 +258,15 @@ def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _tcb_info(now: datetime, expires: datetime) -> dict[str, object]:
-    module = {
-        "mrsigner": "00" * 48,
-        "attributes": "00" * 8,
-        "attributesMask": "FF" * 8,
-    }
-    components = {
-        "sgxtcbcomponents": [{"svn": svn} for svn in SGX_SVNS],
-        "tdxtcbcomponents": [{"svn": svn} for svn in (5, 0, *TEE_TCB_SVN[2:])],
-    }
+def _tcb_info(now: datetime, expires: datetime, tee: Family) -> dict[str, object]:
+    components = {"sgxtcbcomponents": [{"svn": svn} for svn in SGX_SVNS]}
+    if tee is Family.TDX:
+        components["tdxtcbcomponents"] = [{"svn": svn} for svn in (5, 0, *TEE_TCB_SVN[2:])]
     date = format_time(now)
     old = {"tcbDate": date, "tcbStatus": "OutOfDate", "advisoryIDs": [_OUTDATED_ADVISORY]}
     current = {"tcbDate": date, "tcbStatus": "UpToDate"}
     return {
-        "id": "TDX",
+        "id": tee.value.upper(),
         "version": 3,
         "issueDate": date,
         "nextUpdate": format_time(expires),
@@ -275,6 +274,21 @@ def _tcb_info(now: datetime, expires: datetime) -> dict[str, object]:
         "pceId": PCEID.hex().upper(),
         "tcbType": 0,
         "tcbEvaluationDataNumber": EVALUATION_NUMBER,
+        **(_tdx_modules(current, old) if tee is Family.TDX else {}),
+        "tcbLevels": [
+            {"tcb": {**components, "pcesvn": PCESVN}, **current},
+            {"tcb": {**components, "pcesvn": PCESVN - 5}, **old},
+        ],
+    }
+
+
+def _tdx_modules(current: Mapping[str, object], old: Mapping[str, object]) -> dict[str, object]:
+    module = {
+        "mrsigner": "00" * 48,
+        "attributes": "00" * 8,
+        "attributesMask": "FF" * 8,
+    }
+    return {
         "tdxModule": module,
         "tdxModuleIdentities": [
             {
@@ -283,16 +297,12 @@ def _tcb_info(now: datetime, expires: datetime) -> dict[str, object]:
                 "tcbLevels": [{"tcb": {"isvsvn": 5}, **current}, {"tcb": {"isvsvn": 2}, **old}],
             }
         ],
-        "tcbLevels": [
-            {"tcb": {**components, "pcesvn": PCESVN}, **current},
-            {"tcb": {**components, "pcesvn": PCESVN - 5}, **old},
-        ],
     }
 
 
-def _qe_identity(now: datetime, expires: datetime) -> dict[str, object]:
+def _qe_identity(now: datetime, expires: datetime, tee: Family) -> dict[str, object]:
     return {
-        "id": "TD_QE",
+        "id": "TD_QE" if tee is Family.TDX else "QE",
         "version": 2,
         "issueDate": format_time(now),
         "nextUpdate": format_time(expires),
@@ -301,8 +311,8 @@ def _qe_identity(now: datetime, expires: datetime) -> dict[str, object]:
         "miscselectMask": "FF" * 4,
         "attributes": QE_ATTRIBUTES.hex().upper(),
         "attributesMask": "FBFFFFFFFFFFFFFF0000000000000000",
-        "mrsigner": QE_MRSIGNER.hex().upper(),
-        "isvprodid": QE_ISV_PROD_ID,
+        "mrsigner": QE_MRSIGNER[tee].hex().upper(),
+        "isvprodid": QE_ISV_PROD_ID[tee],
         "tcbLevels": [
             {
                 "tcb": {"isvsvn": QE_ISV_SVN},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated TDX machine: PCK key, attestation key and sealing secret in a folder."""
+"""A simulated SGX and TDX machine: PCK key, attestation key, sealing secret in a folder."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from accord.encoding import base64_encode, canonical_json
+from accord.encoding import Digest, base64_encode, canonical_json
 from accord.errors import EncodingError, SimulatorStateError
-from accord.evidence import Evidence
+from accord.evidence import Evidence, Role
 from accord.evidence.intel import Collateral
-from accord.policy import FAMILIES, Family
+from accord.policy import Family
 from accord.testing import _files
-from accord.testing._quote import DEBUG, SEPT_VE_DISABLE, certify, write_quote
+from accord.testing._measure import simulated_measurements
+from accord.testing._quote import DEBUG, SEPT_VE_DISABLE, TDX_REGISTERS, certify, write_quote
 from accord.testing._vendor import SimulatedVendor, encode_key, take_key
 
 _SCHEMA = "accord.simulated-platform.v1"
 _SECRET_FILE = "platform.secret.json"  # noqa: S105 - a file name
-_WHAT = "TDX platform"
+_VENDOR_FOLDER = "vendor"
+_WHAT = "SGX and TDX platform"
 _REPORT_DATA_BYTES = 64
+_REGISTER_BYTES = 48
 _PPID_BYTES = 16
 _SEAL_SECRET_BYTES = 32
 _SEAL_LABEL = b"accord/simulated-seal/v1\0"
@@ -40,8 +44,14 @@ class SimulatedPlatform:
     vendor: SimulatedVendor
     pck_chain: bytes
     attestation_key: ec.EllipticCurvePrivateKey
-    certification: bytes
+    certifications: Mapping[Family, bytes]
     seal_secret: bytes
+
+    @classmethod
+    def with_vendor(cls, home: Path, *, now: datetime | None = None) -> SimulatedPlatform:
+        """The platform in ``home``, new or not, of a vendor of its own in the same folder."""
+        SimulatedVendor.create(home / _VENDOR_FOLDER, now=now)
+        return cls.create(home, home / _VENDOR_FOLDER, now=now)
 
     @classmethod
     def create(
@@ -82,21 +92,27 @@ class SimulatedPlatform:
         except (ValueError, TypeError, EncodingError) as exc:
             raise SimulatorStateError(what=_WHAT, path=path, detail=str(exc)) from exc
         vendor = SimulatedVendor.load(vendor_home, now=now)
-        certification = certify(pck, attestation, chain)
-        return cls(vendor, chain, attestation, certification, seal_secret)
+        certifications = {
+            tee: certify(pck, attestation, chain, tee=tee) for tee in (Family.SGX, Family.TDX)
+        }
+        return cls(vendor, chain, attestation, MappingProxyType(certifications), seal_secret)
 
     @property
     def pck_serial(self) -> int:
         """What `SimulatedVendor.revoke` needs to revoke this platform."""
         return x509.load_pem_x509_certificate(self.pck_chain).serial_number
 
+    def seal(self, info: bytes) -> bytes:
+        """32 bytes that follow from this platform and ``info``."""
+        return HKDF(SHA256(), 32, salt=None, info=_SEAL_LABEL + info).derive(self.seal_secret)
+
     def attester(self, measurements: Mapping[str, bytes], *, debug: bool = False) -> SimulatedTDX:
         """An environment that claims ``measurements``: here, unlike in hardware, they are said.
 
         Raises ``ValueError`` for names or sizes that TDX does not have: a bug of the caller.
         """
-        sizes = {name: (len(value),) for name, value in measurements.items()}
-        if sizes != dict(FAMILIES[Family.TDX].measurements):
+        sizes = {name: len(value) for name, value in measurements.items()}
+        if sizes != dict.fromkeys(TDX_REGISTERS, _REGISTER_BYTES):
             message = "measurements must be exactly the registers of TDX"
             raise ValueError(message)
         return SimulatedTDX(self, MappingProxyType(dict(measurements)), debug)
@@ -110,26 +126,53 @@ class SimulatedTDX:
     measurements: Mapping[str, bytes]
     debug: bool = False
 
+    @classmethod
+    def create(cls, home: Path, *, now: datetime | None = None) -> SimulatedTDX:
+        """A machine of its own in ``home``, running this program as a shield."""
+        platform = SimulatedPlatform.with_vendor(home, now=now)
+        return platform.attester(simulated_measurements(Role.SHIELD))
+
+    @classmethod
+    def load(cls, home: Path, *, now: datetime | None = None) -> SimulatedTDX:
+        """What was created in ``home``. Raises ``SimulatorStateError``."""
+        platform = SimulatedPlatform.load(home, now=now)
+        return platform.attester(simulated_measurements(Role.SHIELD))
+
+    @property
+    def root_digest(self) -> Digest:
+        return self.platform.vendor.root_digest
+
     @property
     def collateral(self) -> Collateral:
         return self.platform.vendor.collateral
 
-    def collect(self, report_data: bytes) -> Evidence:
-        """Evidence that carries ``report_data``, with the collateral of when it was loaded."""
-        if len(report_data) != _REPORT_DATA_BYTES:
-            message = f"report data must be {_REPORT_DATA_BYTES} bytes"
-            raise ValueError(message)
+    def collect(self, report_data: bytes, **overrides: Any) -> Evidence:
+        """Evidence that carries ``report_data``, with the collateral of when it was loaded.
+
+        ``overrides`` are arguments of `accord.testing._quote.write_quote`: version, body,
+        attributes and versions that the hardware would report.
+        """
+        check_report_data(report_data)
         blob = write_quote(
             self.measurements,
             report_data,
-            attestation=self.platform.attestation_key,
-            certification=self.platform.certification,
-            td_attributes=SEPT_VE_DISABLE | (DEBUG if self.debug else 0),
+            **{
+                "attestation": self.platform.attestation_key,
+                "certification": self.platform.certifications[Family.TDX],
+                "td_attributes": SEPT_VE_DISABLE | (DEBUG if self.debug else 0),
+                **overrides,
+            },
         )
         return Evidence(Family.TDX, blob, self.collateral.to_endorsements())
 
     def seal_key(self, label: str) -> bytes:
         """32 bytes that follow from platform, every register, debug bit and ``label``."""
         registers = b"".join(self.measurements[name] for name in sorted(self.measurements))
-        info = _SEAL_LABEL + registers + bytes([self.debug]) + label.encode()
-        return HKDF(SHA256(), 32, salt=None, info=info).derive(self.platform.seal_secret)
+        return self.platform.seal(registers + bytes([self.debug]) + label.encode())
+
+
+def check_report_data(report_data: bytes) -> None:
+    """Raises ``ValueError`` for another size: a bug of the caller."""
+    if len(report_data) != _REPORT_DATA_BYTES:
+        message = f"report data must be {_REPORT_DATA_BYTES} bytes"
+        raise ValueError(message)

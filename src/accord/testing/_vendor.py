@@ -25,6 +25,7 @@ from accord.encoding import (
 )
 from accord.errors import EncodingError, SimulatorStateError
 from accord.evidence.intel import Collateral
+from accord.policy import Family
 from accord.testing import _files
 from accord.testing._pki import (
     VendorCertificates,
@@ -76,6 +77,7 @@ class SimulatedVendor:
     keys: VendorKeys
     certificates: VendorCertificates
     collateral: Collateral
+    issued: datetime
 
     @classmethod
     def create(cls, home: Path, *, now: datetime | None = None) -> SimulatedVendor:
@@ -115,13 +117,24 @@ class SimulatedVendor:
             fields.end()
         except (ValueError, TypeError, EncodingError) as exc:
             raise SimulatorStateError(what=_WHAT, path=path, detail=str(exc)) from exc
-        collateral = _load_collateral(home, keys, certificates, now=moment(now))
-        return cls(home, keys, certificates, collateral)
+        collateral, issued = _load_collateral(home, keys, certificates, now=moment(now))
+        return cls(home, keys, certificates, collateral, issued)
 
     @property
     def root_digest(self) -> Digest:
         """The trust anchor to pin."""
         return sha256(self.certificates.root.public_bytes(Encoding.DER))
+
+    @property
+    def sgx_collateral(self) -> Collateral:
+        """What `collateral` is to TDX; it follows from it, since signatures are deterministic."""
+        return issue_collateral(
+            self.keys,
+            self.certificates,
+            now=self.issued - _GRACE,
+            revoked=_revoked(self.collateral),
+            tee=Family.SGX,
+        )
 
     def issue_pck(
         self, key: ec.EllipticCurvePrivateKey, *, ppid: bytes, now: datetime | None = None
@@ -137,7 +150,7 @@ class SimulatedVendor:
             self.keys, self.certificates, now=moment(now) - _GRACE, revoked=revoked
         )
         _store_collateral(self.home, collateral, now=moment(now))
-        return replace(self, collateral=collateral)
+        return replace(self, collateral=collateral, issued=moment(now))
 
 
 _NAMES = ("root", "pck_ca", "tcb_signer")
@@ -158,8 +171,8 @@ def _store_collateral(home: Path, collateral: Collateral, *, now: datetime) -> N
 
 def _load_collateral(
     home: Path, keys: VendorKeys, certificates: VendorCertificates, *, now: datetime
-) -> Collateral:
-    """What is stored, renewed where half its time is over; revocations are kept."""
+) -> tuple[Collateral, datetime]:
+    """What is stored, renewed where half its time is over, and when; revocations are kept."""
     path, revoked = home / _COLLATERAL_FILE, set[int]()
     if path.exists():
         fields = _files.read_fields(path, what=_WHAT)
@@ -172,7 +185,7 @@ def _load_collateral(
         except (ValueError, TypeError, EncodingError) as exc:
             raise SimulatorStateError(what=_WHAT, path=path, detail=str(exc)) from exc
         if issued <= now < issued + RENEW_AFTER:
-            return collateral
+            return collateral, issued
     collateral = issue_collateral(keys, certificates, now=now - _GRACE, revoked=revoked)
     _store_collateral(home, collateral, now=now)
-    return collateral
+    return collateral, now

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from accord.encoding import Digest, format_time, sha256
-from accord.evidence import Binding, Collateral, Evidence, Purpose, Role
-from accord.policy import FAMILIES, Family
+from accord.evidence import Binding, Evidence, Purpose, Role
+from accord.evidence.intel import Collateral
+from accord.policy import Family
 from accord.testing import _pki, _quote
 
 HERE = Path(__file__).parent
@@ -61,13 +62,21 @@ class World:
     def root(self) -> Digest:
         return sha256(self.certificates.root.public_bytes(Encoding.DER))
 
-    def collateral(self, *, now: datetime = ISSUED, revoked: tuple[int, ...] = ()) -> Collateral:
-        return _pki.issue_collateral(self.keys, self.certificates, now=now, revoked=revoked)
+    def collateral(self, **changes: Any) -> Collateral:
+        return _pki.issue_collateral(self.keys, self.certificates, **{"now": ISSUED, **changes})
+
+    def certification(self, tee: Family = Family.TDX) -> bytes:
+        return _quote.certify(self.pck, self.attestation, self.pck_chain, tee=tee)
+
+    def sgx_quote(self, report_data: bytes, **changes: Any) -> bytes:
+        return _quote.write_sgx_quote(
+            _quote.sgx_report(enclave(), report_data, **changes),
+            attestation=self.attestation,
+            certification=self.certification(Family.SGX),
+        )
 
     def quote(self, report_data: bytes, **changes: Any) -> bytes:
-        certification = changes.pop(
-            "certification", _quote.certify(self.pck, self.attestation, self.pck_chain)
-        )
+        certification = changes.pop("certification", self.certification())
         return _quote.write_quote(
             measurements(),
             report_data,
@@ -88,8 +97,15 @@ class World:
 
 def measurements() -> dict[str, bytes]:
     return {
-        name: hashlib.sha384(f"vector {name}".encode()).digest()
-        for name in FAMILIES[Family.TDX].measurements
+        name: hashlib.sha384(f"vector {name}".encode()).digest() for name in _quote.TDX_REGISTERS
+    }
+
+
+def enclave() -> dict[str, bytes]:
+    """What an enclave is measured by."""
+    return {
+        name: hashlib.sha256(f"vector {name}".encode()).digest()
+        for name in ("mrenclave", "mrsigner")
     }
 
 
@@ -116,6 +132,10 @@ class Vector:
     binding: Binding
     expected: dict[str, str]
     now: datetime = NOW
+
+    @property
+    def collateral(self) -> Collateral:
+        return Collateral.from_endorsements(self.evidence.endorsements)
 
     def files(self) -> dict[str, bytes]:
         request = {
@@ -150,13 +170,14 @@ class Maker:
         """``error`` is the code's number, or the TCB status where the evidence is good."""
         world = changes.get("world", self.world)
         good = not error.isdigit()
+        family = changes.get("family", Family.TDX)
         return Vector(
             name=name if good else f"{name}_fail",
             text=text,
             evidence=Evidence(
-                Family.TDX,
+                family,
                 changes.get("blob", world.quote(self.data)),
-                changes.get("collateral", world.collateral()),
+                changes.get("collateral", world.collateral(tee=family)).to_endorsements(),
             ),
             anchors=changes.get("anchors", (self.world.root,)),
             binding=changes.get("binding", binding()),
@@ -180,6 +201,73 @@ class Maker:
             blob=world.quote(tls.report_data()),
             binding=tls,
         )
+
+    def bodies(self) -> Iterator[Vector]:
+        """Everything else that verifies; whether it suffices is appraisal's to say."""
+        make, world = self.vector, self.world
+        blob = world.quote(self.data)
+        yield make("trailing_bytes", "Text follows the quote.", "UpToDate", blob=blob + b"text")
+        older = world.quote(self.data, version=5)
+        yield make("version_5_body_10", "Quote version 5, TD report 1.0.", "UpToDate", blob=older)
+        newer = world.quote(self.data, version=5, td_report="1.5")
+        yield make("version_5_body_15", "Quote version 5, TD report 1.5.", "UpToDate", blob=newer)
+        served = world.quote(self.data, version=5, td_report="1.5", mrservicetd=b"\1" * 48)
+        yield make("service_td", "A service TD may act on it: a claim.", "UpToDate", blob=served)
+        relaunch = world.quote(
+            self.data,
+            version=5,
+            td_report="1.5",
+            tee_tcb_svn=bytes((2, *_pki.TEE_TCB_SVN[1:])),
+        )
+        yield make(
+            "relaunch_advised",
+            "The TDX module was updated under the running environment.",
+            "TDRelaunchAdvised",
+            blob=relaunch,
+        )
+        weak = world.quote(self.data, td_attributes=0)
+        yield make("sept_ve_enabled", "The host can inject #VE: a claim.", "UpToDate", blob=weak)
+        moving = world.quote(self.data, td_attributes=_quote.SEPT_VE_DISABLE | 1 << 29)
+        yield make("migratable", "It can move to another host: a claim.", "UpToDate", blob=moving)
+
+    def enclaves(self) -> Iterator[Vector]:
+        make, world, sgx = self.vector, self.world, Family.SGX
+        blob = world.sgx_quote(self.data)
+        yield make("sgx_valid", "An SGX enclave.", "UpToDate", blob=blob, family=sgx)
+        yield make(
+            "sgx_tdx_collateral",
+            "The vendor's collateral for TDX does not serve SGX.",
+            "009",
+            blob=blob,
+            family=sgx,
+            collateral=world.collateral(),
+        )
+        debug = (_quote.SGX_FLAGS | _quote.SGX_DEBUG).to_bytes(16, "little")
+        yield make(
+            "sgx_debug",
+            "The host can read the enclave's memory.",
+            "008",
+            blob=world.sgx_quote(self.data, attributes=debug),
+            family=sgx,
+        )
+        reserved = (_quote.SGX_FLAGS | 1 << 63).to_bytes(16, "little")
+        yield make(
+            "sgx_reserved_attribute",
+            "Nobody knows what bit 63 allows.",
+            "010",
+            blob=world.sgx_quote(self.data, attributes=reserved),
+            family=sgx,
+        )
+        signer = enclave()["mrsigner"]
+        tampered = blob.replace(signer, bytes((signer[0] ^ 1,)) + signer[1:])
+        yield make(
+            "sgx_tampered_mrsigner",
+            "One bit of MRSIGNER was changed.",
+            "006",
+            blob=tampered,
+            family=sgx,
+        )
+        yield make("sgx_as_tdx", "An enclave passed off as a TD.", "001", blob=blob)
 
     def bindings(self) -> Iterator[Vector]:
         make = self.vector
@@ -276,7 +364,7 @@ class Maker:
             "009",
             collateral=world.sign_again(good, "tcb_info", fmspc, foreign),
         )
-        signer = _pki.QE_MRSIGNER.hex().upper()
+        signer = _pki.QE_MRSIGNER[Family.TDX].hex().upper()
         yield make(
             "other_quoting_enclave",
             "The quoting enclave is not the vendor's.",
@@ -302,13 +390,11 @@ class Maker:
         yield make("tampered_mrtd", "One bit of MRTD was changed.", "006", blob=tampered)
         debug = world.quote(self.data, td_attributes=_quote.SEPT_VE_DISABLE | _quote.DEBUG)
         yield make("debug", "The host can read the environment's memory.", "008", blob=debug)
-        weak = world.quote(self.data, td_attributes=0)
-        yield make("sept_ve_enabled", "The host can inject #VE.", "010", blob=weak)
-        moving = world.quote(self.data, td_attributes=_quote.SEPT_VE_DISABLE | 1 << 29)
-        yield make("migratable", "The environment can move to another host.", "010", blob=moving)
+        unknown = world.quote(self.data, td_attributes=_quote.SEPT_VE_DISABLE | 1 << 40)
+        yield make("reserved_attribute", "Nobody knows what bit 40 allows.", "010", blob=unknown)
         yield make("truncated", "The last byte is missing.", "001", blob=blob[:-1])
-        yield make("trailing_bytes", "A byte other than zero follows.", "001", blob=blob + b"\0\1")
-        yield make("version_5", "The version is not 4.", "001", blob=b"\5" + blob[1:])
+        yield make("relabelled", "Version 4, labelled 5.", "001", blob=b"\5" + blob[1:])
+        yield make("version_6", "An unknown version.", "001", blob=b"\6" + blob[1:])
         stranger = _quote.certify(world.pck, test_key("stranger"), world.pck_chain)
         key_bytes = _pki.raw_public_key(world.attestation)
         certification = key_bytes + stranger[len(key_bytes) :]
@@ -330,7 +416,15 @@ class Maker:
 
 def vectors() -> list[Vector]:
     maker = Maker()
-    parts = (maker.good, maker.bindings, maker.roots, maker.collaterals, maker.quotes)
+    parts = (
+        maker.good,
+        maker.bodies,
+        maker.enclaves,
+        maker.bindings,
+        maker.roots,
+        maker.collaterals,
+        maker.quotes,
+    )
     return [vector for part in parts for vector in part()]
 
 

@@ -2,6 +2,15 @@
 """Intel SGX and TDX: quotes, PCK certificates, TCB info and quoting enclave identity."""
 
 from accord.evidence.intel._collateral import Collateral
+from accord.evidence.intel._engine import verify_with_dcap_qvl
+from accord.evidence.intel._sgx import parse_sgx, verify_sgx
 from accord.evidence.intel._tdx import parse_tdx, verify_tdx
 
-__all__ = ["Collateral", "parse_tdx", "verify_tdx"]
+__all__ = [
+    "Collateral",
+    "parse_sgx",
+    "parse_tdx",
+    "verify_sgx",
+    "verify_tdx",
+    "verify_with_dcap_qvl",
+]

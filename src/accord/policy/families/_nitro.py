@@ -5,5 +5,6 @@ from accord.policy.families._family import FamilyFields
 
 NITRO = FamilyFields(
     measurements=dict.fromkeys((f"pcr{index}" for index in range(32)), (32, 48, 64)),
+    attributes={"module_id": str, "timestamp": int},
     required=(frozenset({"pcr0"}),),
 )

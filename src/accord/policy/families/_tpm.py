@@ -4,16 +4,43 @@
 from accord.policy.families._family import FamilyFields
 
 _BANKS = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
+_STRONG = ("sha256", "sha384", "sha512")
+"""SHA-1 registers may be named too, but never suffice: they can be made to collide."""
+
 _PCRS = {f"{bank}.pcr{index}": (size,) for bank, size in _BANKS.items() for index in range(24)}
+_SECURE_BOOT_KEYS = dict.fromkeys(("pk", "kek", "db", "dbx"), (32,))
+_ATTRIBUTES: dict[str, type[int | str | bool]] = {
+    "clock_safe": bool,
+    "reset_count": int,
+    "restart_count": int,
+    "firmware_version": int,
+    "firmware_build": int,
+    "ak_issuer": str,
+    "relies_on_sha1": bool,
+    "event_log": bool,
+    "ima_log": bool,
+    "secure_boot": bool,
+    "boot_aggregate": bool,
+}
+_DEFAULTS = {"clock_safe": (True,), "relies_on_sha1": (False,)}
 
 TPM = FamilyFields(
-    measurements=_PCRS,
-    required=tuple(frozenset({name}) for name in _PCRS),
+    measurements=_PCRS | _SECURE_BOOT_KEYS,
+    attributes=_ATTRIBUTES,
+    defaults=_DEFAULTS,
+    required=(
+        frozenset({"components", "event_log"}),
+        frozenset({"components", "ima_log"}),
+        *(frozenset({f"{bank}.pcr{index}"}) for bank in _STRONG for index in range(24)),
+    ),
 )
 
 TXT = FamilyFields(
-    measurements=_PCRS,
-    required=tuple(
-        frozenset({f"{bank}.pcr17", f"{bank}.pcr18"}) for bank in ("sha256", "sha384", "sha512")
+    measurements=_PCRS | _SECURE_BOOT_KEYS,
+    attributes=_ATTRIBUTES | {"txt_log": bool},
+    defaults=_DEFAULTS,
+    required=(
+        *(frozenset({f"{bank}.pcr17", f"{bank}.pcr18"}) for bank in _STRONG),
+        frozenset({"components", "txt_log"}),
     ),
 )

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One machine as a whole: its CPU, and parts that are asked with the same report data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from accord.attesters._collector import Collector
+from accord.evidence import Evidence
+
+
+def collect_composite(
+    cpu: Collector, parts: Mapping[str, Collector], report_data: bytes
+) -> Evidence:
+    """Evidence of ``cpu`` with that of each part below its name (``vtpm``, ``gpu0``, ...).
+
+    Every part derives its nonce from ``report_data`` (`accord.evidence.link`): that proves
+    that all were asked together, *not* that they sit in the same machine.
+
+    Raises what the collectors raise; parts are not left out.
+    """
+    whole = cpu.collect(report_data)
+    collected = {name: part.collect(report_data) for name, part in parts.items()}
+    return replace(whole, parts=MappingProxyType(collected))

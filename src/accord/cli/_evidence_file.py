@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evidence as people have it: raw, in hex or base64, as our document, or inside a verdict."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from accord.collateral import MAX_VERDICT_BYTES, Verdict
+from accord.encoding import parse_json
+from accord.errors import EncodingError, FamilyUnclearError, TooLargeError
+from accord.evidence import Evidence
+from accord.evidence.amd import split_extended_report
+from accord.policy import Family
+
+MAX_RAW_BYTES = 1 << 20
+"""Largest report that is read raw: its text form is at most twice as long."""
+
+_HEX = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+_SNP_BYTES, _KEYSTONE_BYTES = 1184, 1352
+_SNP_VERSIONS = range(2, 6)
+_TEE_TYPES = {0: Family.SGX, 0x81: Family.TDX}
+_QUOTE_VERSIONS = (3, 4, 5)
+_KEY_TYPES = {b"\x02\0", b"\x03\0"}  # ECDSA on P-256 and P-384
+_PREFIXES: Mapping[tuple[bytes, ...], Family] = {
+    (b"HCLA",): Family.AZURE,
+    (b"\x11\xe0",): Family.NVIDIA,  # SPDM 1.1 GET_MEASUREMENTS (DSP0274, 10.11)
+    (b"\xd9\x01\x8f", b"\xd9\x03\x8b"): Family.CCA,  # CBOR tags 399 and 907
+    (b"\x84\x44", b"\x84\x40", b"\xd2\x84", b"\xd8\x3d\xd2\x84"): Family.PSA,
+}
+_NITRO_MODULE = b"\x69module_id"
+_TPM_MAGIC = b"\xffTCG"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """Evidence that was read, and the verdict that it was stored in, if it was."""
+
+    evidence: Evidence
+    verdict: Verdict | None = None
+
+
+def read_evidence(
+    data: bytes, *, family: Family | None, aux: Mapping[str, bytes], what: str
+) -> EvidenceFile:
+    """The evidence in a file; ``aux`` is added to what it brings itself.
+
+    Raises ``FamilyUnclearError``, ``EncodingError`` or ``EvidenceMalformedError``.
+    """
+    found = _document(data, what)
+    if found is None:
+        found = EvidenceFile(_raw(_octets(data), family, what))
+    evidence = found.evidence
+    if family is not None and evidence.family is not family:
+        raise FamilyUnclearError(what=what, detail=f"it says that it is {evidence.family}")
+    if not aux:
+        return found
+    return replace(found, evidence=replace(evidence, aux=_joined(evidence.aux, aux)))
+
+
+def _joined(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return MappingProxyType({**first, **second})
+
+
+def _document(data: bytes, what: str) -> EvidenceFile | None:
+    """Our own documents, canonical or as an editor left them."""
+    if data[:1] not in {b"{", b"\n", b" "}:
+        return None
+    try:
+        value = parse_json(data, what=what, limit=MAX_VERDICT_BYTES)
+        schema = value.get("schema") if isinstance(value, dict) else None
+    except EncodingError:
+        return None
+    if schema == Verdict.SCHEMA:
+        verdict = Verdict.from_bytes(data.strip())
+        return EvidenceFile(verdict.evidence, verdict)
+    if schema == Evidence.SCHEMA:
+        return EvidenceFile(Evidence.from_bytes(data.strip()))
+    raise FamilyUnclearError(what=what, detail="JSON that is not accord's")
+
+
+def _octets(data: bytes) -> bytes:
+    """What ``data`` spells, if it is text, or ``data``."""
+    packed = b"".join(data.split())
+    if _HEX.fullmatch(packed):
+        return bytes.fromhex(packed.decode())
+    if _BASE64.fullmatch(packed):
+        try:
+            return base64.b64decode(packed, validate=True)
+        except binascii.Error:
+            return data
+    return data
+
+
+def _raw(data: bytes, family: Family | None, what: str) -> Evidence:
+    if len(data) > MAX_RAW_BYTES:
+        raise TooLargeError(what=what, limit=MAX_RAW_BYTES)
+    family = family or detect_family(data, what=what)
+    if family is Family.SNP and len(data) > _SNP_BYTES:
+        blob, endorsements = split_extended_report(data)
+        return Evidence(family, blob, endorsements)
+    return Evidence(family, data)
+
+
+def detect_family(data: bytes, *, what: str) -> Family:
+    """The family of a raw report, by its first bytes and its size.
+
+    Raises ``FamilyUnclearError`` where they fit none, or more than one.
+    """
+    if data[2:6] == _TPM_MAGIC:
+        raise FamilyUnclearError(what=what, detail="a TPM quote, of tpm or txt")
+    for prefixes, family in _PREFIXES.items():
+        if data.startswith(prefixes):
+            # COSE_Sign1 both: only a Nitro document names its module.
+            other = family is Family.PSA and _NITRO_MODULE in data
+            return Family.NITRO if other else family
+    version, tee = int.from_bytes(data[:2], "little"), int.from_bytes(data[4:8], "little")
+    if version in _QUOTE_VERSIONS and data[2:4] in _KEY_TYPES and tee in _TEE_TYPES:
+        return _TEE_TYPES[tee]
+    if len(data) >= _SNP_BYTES and int.from_bytes(data[:4], "little") in _SNP_VERSIONS:
+        return Family.SNP
+    if len(data) == _KEYSTONE_BYTES:
+        return Family.KEYSTONE
+    raise FamilyUnclearError(what=what, detail="its first bytes are of no known report")

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vendors' endorsements: telling their files apart, keeping them, giving them to evidence."""
+
+from accord.collateral._anchors import read_anchors
+from accord.collateral._cache import WARN_BEFORE, CollateralCache, Entry
+from accord.collateral._complete import cached_endorsements, name_items, with_endorsements
+from accord.collateral._forms import MAX_FILE_BYTES, Form, Item, recognise
+from accord.collateral._pieces import Piece, certify
+from accord.collateral._verdict import MAX_VERDICT_BYTES, Verdict
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_VERDICT_BYTES",
+    "WARN_BEFORE",
+    "CollateralCache",
+    "Entry",
+    "Form",
+    "Item",
+    "Piece",
+    "Verdict",
+    "cached_endorsements",
+    "certify",
+    "name_items",
+    "read_anchors",
+    "recognise",
+    "with_endorsements",
+]

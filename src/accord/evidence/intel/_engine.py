@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""dcap-qvl, an independent library, as a faster engine (docs/spec/evidence/intel.md, 8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+from accord.encoding import Digest, sha256
+from accord.errors import EngineMissingError, EngineRefusedError, EvidenceMalformedError
+from accord.evidence._certificate import common_name, read_time, signed_parts, split_pem
+from accord.evidence._chain import endorsers
+from accord.evidence._claims import TCB, Endorser, Verified
+from accord.evidence._der import elements
+from accord.evidence._evidence import Evidence
+from accord.evidence.intel import _sgx, _tdx
+from accord.evidence.intel._chains import PCK_CHAIN, find_chain
+from accord.evidence.intel._claims import Verdict
+from accord.evidence.intel._collateral import Collateral
+from accord.evidence.intel._endorsements import Sources, pck_chain
+from accord.evidence.intel._import import list_der
+from accord.evidence.intel._pck import SGX_TYPES, PCKExtension
+from accord.evidence.intel._quote import Quote
+from accord.policy import Family
+
+_ENGINE = "dcap-qvl"
+_CACHE = 64
+_CHAIN_LENGTH = 3
+_SUBJECT = 5
+_FLAGS = MappingProxyType({"True": True, "False": False, "Undefined": None})
+
+
+def verify_with_dcap_qvl(
+    evidence: Evidence, *, anchors: Sequence[Digest], now: datetime
+) -> Verified:
+    """What `verify_sgx` and `verify_tdx` return, with the verdict of dcap-qvl.
+
+    It verifies certificates, revocation, signatures, periods and TCB level. Parsing, TD and
+    enclave attributes and event logs are ours, and so are all refusals: where it refuses, our
+    own verifier says why. It always refuses some TDs that ours leaves to policy (#VE not
+    disabled, migratable, bound to a service TD).
+
+    Raises the errors of family ATT; ``EngineMissingError`` where it is not installed, and
+    ``EngineRefusedError`` where it refuses what we accept.
+    """
+    try:
+        library = import_module("dcap_qvl")
+    except ImportError as exc:
+        raise EngineMissingError(engine=_ENGINE) from exc
+    if evidence.family is Family.SGX:
+        quote, report = _sgx.sgx_quote(evidence)
+        _sgx.check_attributes(report)
+        return _sgx.sgx_claims(report, _judge(library, evidence, quote, anchors, now))
+    quote, td_report = _tdx.tdx_quote(evidence)
+    _tdx.check_attributes(td_report)
+    verdict = _judge(library, evidence, quote, anchors, now)
+    return _tdx.tdx_claims(evidence, quote, td_report, verdict)
+
+
+def _judge(
+    library: Any, evidence: Evidence, quote: Quote, anchors: Sequence[Digest], now: datetime
+) -> Verdict:
+    collateral = Collateral.from_endorsements(evidence.endorsements)
+    chain, root = _chain(quote, collateral, anchors)
+    try:
+        found = _run(library, evidence.blob, collateral, root, int(now.timestamp()))
+    except ValueError as exc:
+        own = _sgx.verify_sgx if evidence.family is Family.SGX else _tdx.verify_tdx
+        own(evidence, anchors=anchors, now=now)
+        raise EngineRefusedError(engine=_ENGINE, detail=str(exc)) from exc
+    return _verdict(found, chain)
+
+
+def _chain(
+    quote: Quote, collateral: Collateral, anchors: Sequence[Digest]
+) -> tuple[tuple[Endorser, ...], bytes]:
+    """The PCK chain as claims show it, and its pinned root; who signed what is *not* checked.
+
+    Vendors write three certificates, leaf first; whatever else is there takes the long way.
+    """
+    ders = split_pem(pck_chain(quote, collateral), what=PCK_CHAIN.what)
+    if len(ders) == _CHAIN_LENGTH and sha256(ders[-1]) in anchors:
+        return tuple(map(_endorser, ders)), ders[-1]
+    found = Sources.read(quote, collateral, anchors)
+    chain = find_chain(found.pck, PCK_CHAIN, roots=found.roots, anchors=anchors)
+    return endorsers(chain), chain[-1].der
+
+
+@lru_cache(maxsize=_CACHE)
+def _endorser(der: bytes) -> Endorser:
+    """Name and period of a certificate, and nothing else of it."""
+    what = "Intel certificate"
+    tbs, _, _ = signed_parts(der, what)
+    fields = elements(tbs.value, what=what)
+    times = elements(fields[4].value, what=what) if len(fields) > _SUBJECT else []
+    if len(times) != 2:  # noqa: PLR2004 - from and until
+        raise EvidenceMalformedError(what=what, detail="its validity is malformed")
+    return Endorser(
+        common_name(fields[_SUBJECT].raw, what),
+        sha256(der),
+        read_time(times[0], what),
+        read_time(times[1], what),
+    )
+
+
+def _run(library: Any, blob: bytes, collateral: Collateral, root: bytes, at: int) -> Any:
+    """What dcap-qvl claims, in its own words. Raises ``ValueError``."""
+    lists = (list_der(collateral.root_ca_crl), list_der(collateral.pck_crl))
+    if collateral.pck_certificate_chain is None:
+        theirs = library.QuoteCollateralV3(
+            collateral.pck_crl_issuer_chain,
+            *lists,
+            collateral.tcb_info_issuer_chain,
+            collateral.tcb_info,
+            collateral.tcb_info_signature,
+            collateral.qe_identity_issuer_chain,
+            collateral.qe_identity,
+            collateral.qe_identity_signature,
+        )
+    else:
+        written = {**collateral.to_json(), "root_ca_crl": lists[0].hex(), "pck_crl": lists[1].hex()}
+        theirs = library.QuoteCollateralV3.from_json(json.dumps(written))
+    policy = library.QuotePolicy.claims_only(at)
+    verifier = library.QuoteVerifier(root)
+    return json.loads(verifier.verify_with_policy(blob, theirs, at, policy).to_json())
+
+
+def _verdict(found: Any, chain: tuple[Endorser, ...]) -> Verdict:
+    pck = found["platform"]["pck"]
+    instance = pck["platform_instance_id"]
+    platform = PCKExtension(
+        ppid=bytes(pck["ppid"]),
+        svns=tuple(pck["cpu_svn"]),
+        pcesvn=pck["pce_svn"],
+        pceid=bytes(pck["pce_id"]),
+        fmspc=bytes(pck["fmspc"]),
+        sgx_type=SGX_TYPES[pck["sgx_type"]],
+        platform_instance_id=None if instance is None else bytes(instance),
+        dynamic_platform=_FLAGS[pck["dynamic_platform"]],
+        cached_keys=_FLAGS[pck["cached_keys"]],
+        smt_enabled=_FLAGS[pck["smt_enabled"]],
+    )
+    tcb = TCB(
+        status=found["tcb"]["status"],
+        advisories=tuple(found["tcb"]["advisory_ids"]),
+        evaluation_number=min(
+            found["tcb"]["eval_data_number"], found["qe"]["tcb_eval_data_number"]
+        ),
+    )
+    expires = datetime.fromtimestamp(found["earliest_expiration_date"], UTC)
+    return Verdict(chain, platform, tcb, expires)
