@@ -93,27 +93,26 @@ def _open_configfs(root: Path, **_: object) -> Collector:
 
 
 def _open(family: Family, root: Path, *, network: bool) -> Collector:
+    if family in {Family.TDX, Family.SNP, Family.CCA}:
+        found = _open_configfs(root)
+        if found.family is not family:
+            raise InterfaceMissingError(
+                what=f"{family} interface", detail=f"configfs-tsm speaks for {found.family}"
+            )
+        return found
+    if family in _ELSEWHERE:
+        raise InterfaceMissingError(what=f"{family} interface", detail=_ELSEWHERE[family])
     tpm = partial(opened, below(root, TPMRM))
     logs = {name: below(root, path) for name, path in LOGS.items()}
-    match family:
-        case Family.SGX:
-            return Gramine(below(root, GRAMINE))
-        case Family.TDX | Family.SNP | Family.CCA:
-            found = _open_configfs(root)
-            if found.family is not family:
-                raise InterfaceMissingError(
-                    what=f"{family} interface", detail=f"configfs-tsm speaks for {found.family}"
-                )
-            return found
-        case Family.NITRO:
-            return NitroSecurityModule(below(root, NSM))
-        case Family.AZURE:
-            return AzureVTPM(tpm, ask=metadata_service() if network else None, logs=logs)
-        case Family.TPM:
-            return TPMCollector(tpm, logs=logs)
-        case Family.TXT:
-            logs["txt_log"] = below(root, TXT_LOG)
-            return TPMCollector(tpm, family=family, logs=logs)
-        case Family.NVIDIA:
-            return NVML()
-    raise InterfaceMissingError(what=f"{family} interface", detail=_ELSEWHERE[family])
+    txt_logs = logs | {"txt_log": below(root, TXT_LOG)}
+    openers: Mapping[Family, Callable[[], Collector]] = {
+        Family.SGX: lambda: Gramine(below(root, GRAMINE)),
+        Family.NITRO: lambda: NitroSecurityModule(below(root, NSM)),
+        Family.AZURE: lambda: AzureVTPM(
+            tpm, ask=metadata_service() if network else None, logs=logs
+        ),
+        Family.TPM: lambda: TPMCollector(tpm, logs=logs),
+        Family.TXT: lambda: TPMCollector(tpm, family=family, logs=txt_logs),
+        Family.NVIDIA: NVML,
+    }
+    return openers[family]()

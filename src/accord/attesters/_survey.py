@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accord.attesters._configfs import CONFIGFS, PROVIDERS, ConfigfsTSM
-from accord.attesters._detect import NVIDIA_DEVICE, TXT_LOG, below, is_azure
+from accord.attesters._detect import NVIDIA_DEVICE, below, is_azure
 from accord.attesters._gramine import GRAMINE
 from accord.attesters._nsm import NSM
-from accord.attesters._tpm import TPMRM
+from accord.attesters._tpm import TPMRM, TXT_LOG
 from accord.encoding import JSONValue
 from accord.errors import AccordError
 from accord.policy import Family

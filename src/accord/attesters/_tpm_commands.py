@@ -251,23 +251,25 @@ class TPM:
         response = self._plain(_NV_READ_PUBLIC, struct.pack(">I", index))
         return int.from_bytes(response.sized()[-2:], "big")
 
-    def nv_read(self, index: int) -> bytes:
-        """All of an NV index, as its own authority; several commands."""
+    def nv_read(self, index: int, *, authority: int | None = None) -> bytes:
+        """All of an NV index, as its own authority or a hierarchy's; several commands."""
         size, data = self.nv_size(index), b""
         while len(data) < size:
             parameters = struct.pack(">HH", min(_CHUNK_BYTES, size - len(data)), len(data))
-            _, response = self._authorized(_NV_READ, (index, index), parameters, sessions=1)
+            handles = (index if authority is None else authority, index)
+            _, response = self._authorized(_NV_READ, handles, parameters, sessions=1)
             chunk = response.sized()
             if not chunk:
                 raise TPMCommandError(command=_NAMES[_NV_READ], detail="it returned nothing")
             data += chunk
         return data
 
-    def nv_write(self, index: int, data: bytes) -> None:
-        """Writes ``data`` from the start of an NV index, as its own authority."""
+    def nv_write(self, index: int, data: bytes, *, authority: int | None = None) -> None:
+        """Writes ``data`` from the start of an NV index, as its own authority or a hierarchy's."""
         for at in range(0, len(data), _CHUNK_BYTES):
             parameters = sized(data[at : at + _CHUNK_BYTES]) + struct.pack(">H", at)
-            self._authorized(_NV_WRITE, (index, index), parameters, sessions=1)
+            handles = (index if authority is None else authority, index)
+            self._authorized(_NV_WRITE, handles, parameters, sessions=1)
 
     def nv_define(self, index: int, size: int) -> None:
         """Makes an NV index of ``size`` bytes that its own (empty) authority reads and writes."""

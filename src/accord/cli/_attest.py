@@ -29,7 +29,7 @@ from accord.cli._verification import (
 from accord.collateral import Verdict
 from accord.encoding import JSONValue
 from accord.errors import AppraisalError, ExitCode
-from accord.evidence import Role, appraise, evaluate
+from accord.evidence import Evidence, Role, appraise, evaluate
 from accord.policy import Family
 
 
@@ -42,7 +42,7 @@ def group() -> None:
 @question_options
 @click.option("--out", "target", type=PATH, help="Store the verdict with all that it rests on.")
 @with_output
-def verify(out: Output, target: Path | None, **asked: Any) -> int | None:
+def verify(out: Output, /, target: Path | None, **asked: Any) -> int | None:
     """Verify evidence offline: QUOTE is raw, hex or base64, our document, or a stored verdict.
 
     Trusts the vendors' pinned roots, or the anchors named instead. Collateral comes from
@@ -104,7 +104,7 @@ def _store(target: Path, question: Question, answer: Answer) -> None:
 @question_options
 @click.option("--full", is_flag=True, help="Show every byte of every field.")
 @with_output
-def explain(out: Output, full: bool, **asked: Any) -> int | None:  # noqa: FBT001 - click's
+def explain(out: Output, /, full: bool, **asked: Any) -> int | None:  # noqa: FBT001 - click's
     """Draw evidence as a tree: its fields, who vouches for it, and each step of verifying it.
 
     Takes the same options as `verify`, and works for evidence that does not verify: then it
@@ -161,16 +161,12 @@ def get(
     kind = None if family is None else Family(family)
     if simulated is None:
         collector = open_collector(kind, network=network)
+        out.note(f"asking this machine for {collector.family.value} evidence")
+        evidence, anchors = collector.collect(asked), None
+    elif kind is None:
+        raise click.UsageError("--simulated needs --family")
     else:
-        if kind is None:
-            raise click.UsageError("--simulated needs --family")
-        out.warn("SIMULATED: real bytes under a test root, and no protection at all")
-        from accord.testing import create_simulated
-
-        with writing(simulated):
-            collector = create_simulated(kind, simulated)
-    out.note(f"asking for {collector.family.value} evidence")
-    evidence = collector.collect(asked)
+        evidence, anchors = _simulate(out, kind, simulated, asked)
     data = evidence.blob if raw else evidence.to_bytes()
     found: dict[str, JSONValue] = {
         "schema": "accord.collected.v1",
@@ -178,7 +174,7 @@ def get(
         "simulated": simulated is not None,
         "report_data": asked.hex(),
         "evidence": evidence.to_json(),
-    }
+    } | ({} if anchors is None else {"anchors": list(anchors)})
     if target is None:
         # Without a file the document itself is the data; raw bytes go to no terminal.
         shown = evidence.blob.hex() if raw else evidence.to_bytes().decode()
@@ -187,6 +183,20 @@ def get(
     with writing(target):
         target.write_bytes(data)
     out.result(found | {"file": str(target)}, f"{evidence.family.value} evidence in {target}")
+
+
+def _simulate(
+    out: Output, family: Family, home: Path, asked: bytes
+) -> tuple[Evidence, tuple[str, ...]]:
+    from accord.testing import create_simulated, simulated_anchors
+
+    out.warn("SIMULATED: real bytes under a test root, and no protection at all")
+    with writing(home):
+        simulator = create_simulated(family, home)
+    anchors = simulated_anchors(simulator)
+    for anchor in anchors:
+        out.note(f"its test root: {anchor}")
+    return simulator.collect(asked), anchors
 
 
 @group.command()

@@ -227,16 +227,19 @@ def _pem_fields(parsed: object) -> Iterator[tuple[str, bytes]]:
 def _json(value: object) -> JSONValue:
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: _json(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, datetime):
-        return format_time(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, bool | int | str) or value is None:
-        return value
-    if isinstance(value, Iterable):
-        return [_json(item) for item in value]
-    return str(value)
+    match value:
+        case bytes():
+            found: JSONValue = value.hex()
+        case datetime():
+            found = format_time(value)
+        case Enum():
+            found = value.value
+        case Mapping():
+            found = {str(key): _json(item) for key, item in value.items()}
+        case None | bool() | int() | str():
+            found = value
+        case Iterable():
+            found = [_json(item) for item in value]
+        case _:
+            found = str(value)
+    return found

@@ -16,10 +16,12 @@ from accord.errors import AccordError, CommandLineError, ExitCode, InternalFailu
 
 _NOUNS = {
     "asset": "offer an asset under terms, withdraw it, list assets",
-    "attest": "what this code measures as; what a policy must name",
+    "attest": "evidence: collect, verify, explain; reference values",
     "board": "found a board, sign its genesis, show it",
     "bundle": "make and check the offline proof of a run",
+    "collateral": "the vendors' endorsements: fetch, import, show",
     "demo": "the main job, end to end, on one machine",
+    "doctor": "which TEEs and tools this machine has",
     "job": "runs: list, show, fetch an output",
     "member": "identities of stakeholders",
     "policy": "check and show policies",

@@ -51,17 +51,20 @@ def _node(name: str, value: object, *, full: bool) -> Node:
 
 def shown(value: object, *, full: bool) -> str:
     """A value in words: bytes in hex, shortened unless ``full``; nothing as a dash."""
-    if isinstance(value, bytes):
-        if full or len(value) <= SHORT_BYTES * 2:
-            return value.hex() or "-"
-        return f"{value[:SHORT_BYTES].hex()}… ({len(value)} bytes)"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return format_time(value)
-    if isinstance(value, Enum):
-        return str(value.value)
-    if value is None or value == "" or isinstance(value, Mapping | Sequence) and not value:
-        return "-"
-    text = str(value)
-    return text if full or len(text) <= 8 * SHORT_BYTES else f"{text[: 8 * SHORT_BYTES]}…"
+    match value:
+        case bytes():
+            long = not full and len(value) > SHORT_BYTES * 2
+            text = f"{value[:SHORT_BYTES].hex()}… ({len(value)} bytes)" if long else value.hex()
+        case bool():
+            text = "yes" if value else "no"
+        case datetime():
+            text = format_time(value)
+        case Enum():
+            text = str(value.value)
+        case None | Mapping() | tuple() | list():  # an empty one: others are branches
+            text = ""
+        case _:
+            text = str(value)
+            if not full and len(text) > 8 * SHORT_BYTES:
+                text = f"{text[: 8 * SHORT_BYTES]}…"
+    return text or "-"

@@ -19,6 +19,7 @@ from accord.collateral import (
     MAX_FILE_BYTES,
     MAX_VERDICT_BYTES,
     CollateralCache,
+    Item,
     cached_endorsements,
     name_items,
     read_anchors,
@@ -83,46 +84,43 @@ class Answer:
 
 def question_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that `read_question` takes."""
-    for option in reversed(
-        [
-            click.argument("quote", type=PATH),
-            click.option(
-                "--family",
-                type=click.Choice([family.value for family in Family]),
-                help="Which TEE it is from; needed where the bytes do not say.",
-            ),
-            click.option(
-                "--collateral",
-                "collateral",
-                multiple=True,
-                metavar="[NAME=]FILE",
-                help="The vendor's endorsements, in any of its forms; else the cache's.",
-            ),
-            click.option(
-                "--aux",
-                multiple=True,
-                metavar="NAME=FILE",
-                help="What the machine adds: event_log, ima_log, pcrs, ak_public, ...",
-            ),
-            click.option("--now", help="Verify as of this moment (2025-07-01T00:00:00Z)."),
-            click.option(
-                "--anchor",
-                "anchors",
-                multiple=True,
-                metavar="FILE|sha256:...",
-                help="Root or device key to trust instead of the vendors' pinned roots.",
-            ),
-            click.option(
-                "--policy", "policy", type=PATH, help="Attestation variants, or a whole policy."
-            ),
-            click.option("--service", help="Which service of a whole policy."),
-            click.option(
-                "--report-data", metavar="HEX", help="The 64 bytes that it must be bound to."
-            ),
-            click.option("--nonce", metavar="HEX", help="The nonce that it was asked for with."),
-            cache_option,
-        ]
-    ):
+    options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
+        click.argument("quote", type=PATH),
+        click.option(
+            "--family",
+            type=click.Choice([family.value for family in Family]),
+            help="Which TEE it is from; needed where the bytes do not say.",
+        ),
+        click.option(
+            "--collateral",
+            "collateral",
+            multiple=True,
+            metavar="[NAME=]FILE",
+            help="The vendor's endorsements, in any of its forms; else the cache's.",
+        ),
+        click.option(
+            "--aux",
+            multiple=True,
+            metavar="NAME=FILE",
+            help="What the machine adds: event_log, ima_log, pcrs, ak_public, ...",
+        ),
+        click.option("--now", help="Verify as of this moment (2025-07-01T00:00:00Z)."),
+        click.option(
+            "--anchor",
+            "anchors",
+            multiple=True,
+            metavar="FILE|sha256:...",
+            help="Root or device key to trust instead of the vendors' pinned roots.",
+        ),
+        click.option(
+            "--policy", "policy", type=PATH, help="Attestation variants, or a whole policy."
+        ),
+        click.option("--service", help="Which service of a whole policy."),
+        click.option("--report-data", metavar="HEX", help="The 64 bytes that it must be bound to."),
+        click.option("--nonce", metavar="HEX", help="The nonce that it was asked for with."),
+        cache_option,
+    ]
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -157,7 +155,7 @@ def read_question(
         bound = stored.verdict.report_data
     return Question(
         evidence=evidence,
-        anchors=tuple(d for item in anchors for d in _anchors(item)) or tuple(PRODUCTION_ROOTS),
+        anchors=tuple(d for item in anchors for d in read_anchor(item)) or tuple(PRODUCTION_ROOTS),
         now=moment,
         report_data=bound,
         nonce=None if nonce is None else _hex(nonce, "--nonce"),
@@ -180,7 +178,8 @@ def _hex(text: str, option: str) -> bytes:
         raise click.BadParameter("expected hex digits", param_hint=option) from exc
 
 
-def _anchors(text: str) -> tuple[Digest, ...]:
+def read_anchor(text: str) -> tuple[Digest, ...]:
+    """What ``--anchor`` names: a digest, or what a file holds."""
     if text.startswith("sha256:"):
         try:
             return (parse_digest(text, what="--anchor"),)
@@ -191,7 +190,7 @@ def _anchors(text: str) -> tuple[Digest, ...]:
 
 def _endorsed(evidence: Evidence, given: Sequence[str], cache: Path, *, now: datetime) -> Evidence:
     """``evidence`` with what was named, or, if it has nothing else, with what is cached."""
-    named, items = dict[str, bytes](), []
+    named, items = dict[str, bytes](), list[Item]()
     for text in given:
         if "=" in text and not Path(text).exists():
             name, data = _named(text, "--collateral")

@@ -23,6 +23,7 @@ from accord.encoding import (
     sha256,
 )
 from accord.errors import CollateralCacheError, EncodingError
+from accord.evidence import Certificate, load_certificates
 
 SCHEMA = "accord.collateral-index.v1"
 
@@ -190,3 +191,14 @@ def _write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def known_certificates(cache: CollateralCache) -> tuple[Certificate, ...]:
+    """Every certificate in the cache, to complete chains with. Raises ``CollateralCacheError``."""
+    found: dict[Digest, Certificate] = {}
+    for entry in cache.entries():
+        piece = cache.load(entry)
+        for pem in (piece.chain, piece.data):
+            if pem.startswith(b"-----BEGIN CERTIFICATE-----"):
+                found |= {c.digest: c for c in load_certificates(pem, what=entry.key)}
+    return tuple(found.values())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 
 from accord.encoding import Digest, format_time
 from accord.errors import (
@@ -74,10 +75,10 @@ def verify_chain(
             raise ChainInvalidError(
                 what=what, detail=f"critical extension {min(unknown)} is not understood"
             )
-    # Each is issued by the next, which may issue it; the last by itself (RFC 5280, 6.1).
-    for depth, certificate in enumerate(chain):
-        above = min(depth + 1, len(chain) - 1)
-        _check_issued(certificate, chain[above], below=above - 1, what=what)
+    # Each is issued by the next, which may issue it (RFC 5280, 6.1). The root's signature of
+    # itself would prove nothing: its bytes are pinned.
+    for depth, (certificate, issuer) in enumerate(pairwise(chain)):
+        _check_issued(certificate, issuer, below=depth, what=what)
     root = chain[-1]
     if root.digest not in anchors:
         expected = ", ".join(anchors) or "none at all"

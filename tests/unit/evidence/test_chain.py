@@ -220,7 +220,7 @@ def test_short_rsa_keys_are_refused() -> None:
     """A key that can be factored signs nothing, not even at the root."""
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the attack
     with pytest.raises(EvidenceMalformedError, match="not supported"):
-        verify(make(Link("root", key=weak)))
+        verify(make(Link("leaf", ca=False), Link("root", key=weak)))
 
 
 @pytest.mark.parametrize(

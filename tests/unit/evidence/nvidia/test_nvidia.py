@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -221,6 +222,30 @@ def test_a_report_by_another_key_is_refused(gpu: SimulatedNVIDIA) -> None:
     )
     with pytest.raises(EvidenceSignatureError):
         check(gpu, Evidence(Family.NVIDIA, blob, endorsed(gpu)))
+
+
+def test_a_key_on_another_curve_is_refused(gpu: SimulatedNVIDIA) -> None:
+    """Reports are signed on P-384, and in no other way."""
+    leaf = _certificate(
+        "GH100 A01 GSP FMC LF",
+        ec.generate_private_key(ec.SECP256R1()).public_key(),
+        gpu.device_chain[0],
+        gpu.device,
+        start=gpu.device_chain[0].not_valid_before_utc,
+    )
+    chain = _pem(leaf, *gpu.device_chain).encode()
+    with pytest.raises(ChainInvalidError, match="P-384"):
+        check(gpu, gpu.collect(REPORT_DATA, endorsements=endorsed(gpu, certificate_chain=chain)))
+
+
+def test_firmware_that_nobody_names_is_not_claimed(gpu: SimulatedNVIDIA) -> None:
+    """Neither report nor certificate says which it is."""
+    opaque = FIRMWARE.opaque()
+    del opaque[20]
+    blob = write_report(gpu.attestation, link("nvidia", REPORT_DATA), FIRMWARE.blocks(), opaque)
+    chain = gpu.chain(FIRMWARE, dice=b"")
+    claims = check(gpu, Evidence(Family.NVIDIA, blob, endorsed(gpu, certificate_chain=chain)))
+    assert "fwid" not in claims.measurements
 
 
 @FEW
