@@ -40,11 +40,5 @@ def cases() -> Iterator[Case]:
         load_manifest.cache_clear()
         return verify(both)
 
-    def kept() -> object:
-        # Another GPU of the same kind: its chain is new, the manifests are not.
-        forget_device()
-        return verify(both)
-
     yield Case("nvidia", report, target=8.0, note="report and chain")
     yield Case("nvidia.rim", cold, note="and two manifests, seen for the first time")
-    yield Case("nvidia.rim-kept", kept, note="and two manifests that were verified before")

@@ -41,8 +41,8 @@ COVERS = {
     "nvidia/nvtrust/gpu_evidence.json": "eight GPUs verify, production",
     "nvidia/nvtrust/verifier_device_root.pem": "is the pinned root of devices",
     "nvidia/nvtrust/verifier_RIM_root.pem": "is the pinned root of manifests",
-    "nvidia/nvtrust/Driver_RIM_test_no_gpu.swidtag": "signed, valid at its time, of another driver",
-    "nvidia/nvtrust/1010_0200_882_96005E0001_PROD.swidtag": "signed, valid at its time, of another VBIOS",
+    "nvidia/nvtrust/Driver_RIM_test_no_gpu.swidtag": "signed, valid then, of another driver",
+    "nvidia/nvtrust/1010_0200_882_96005E0001_PROD.swidtag": "signed, valid then, of another VBIOS",
 }
 ANCHORS = (DEVICE_ROOT, MANIFEST_ROOT)
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

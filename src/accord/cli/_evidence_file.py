@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 from accord.collateral import MAX_VERDICT_BYTES, Verdict
 from accord.encoding import parse_json
-from accord.errors import EncodingError, FamilyUnclearError, TooLargeError
+from accord.errors import FamilyUnclearError, TooLargeError
 from accord.evidence import Evidence
 from accord.evidence.amd import split_extended_report
+from accord.evidence.tpm import import_go_attestation, import_trust_agent
 from accord.policy import Family
 
 MAX_RAW_BYTES = 1 << 20
@@ -34,6 +35,9 @@ _PREFIXES: Mapping[tuple[bytes, ...], Family] = {
     (b"\x84\x44", b"\x84\x40", b"\xd2\x84", b"\xd8\x3d\xd2\x84"): Family.PSA,
 }
 _NITRO_MODULE = b"\x69module_id"
+_TRUST_AGENT = b"<tpm_quote_response"
+"""How the XML of Intel's trust agent begins."""
+
 _TPM_MAGIC = b"\xffTCG"
 
 
@@ -68,20 +72,21 @@ def _joined(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> Mapping[
 
 
 def _document(data: bytes, what: str) -> EvidenceFile | None:
-    """Our own documents, canonical or as an editor left them."""
-    if data[:1] not in {b"{", b"\n", b" "}:
+    """Our own documents, canonical or as an editor left them, and those of others we know."""
+    if data[:1024].lstrip().startswith(_TRUST_AGENT):
+        return EvidenceFile(import_trust_agent(data))
+    if data[:64].lstrip()[:1] not in {b"{", b"["}:
         return None
-    try:
-        value = parse_json(data, what=what, limit=MAX_VERDICT_BYTES)
-        schema = value.get("schema") if isinstance(value, dict) else None
-    except EncodingError:
-        return None
-    if schema == Verdict.SCHEMA:
-        verdict = Verdict.from_bytes(data.strip())
-        return EvidenceFile(verdict.evidence, verdict)
-    if schema == Evidence.SCHEMA:
-        return EvidenceFile(Evidence.from_bytes(data.strip()))
-    raise FamilyUnclearError(what=what, detail="JSON that is not accord's")
+    value = parse_json(data, what=what, limit=MAX_VERDICT_BYTES)
+    match value:
+        case {"schema": Verdict.SCHEMA}:
+            verdict = Verdict.from_bytes(data.strip())
+            return EvidenceFile(verdict.evidence, verdict)
+        case {"schema": Evidence.SCHEMA}:
+            return EvidenceFile(Evidence.from_bytes(data.strip()))
+        case {"AK": dict(), "Quote": dict()}:
+            return EvidenceFile(import_go_attestation(data))
+    raise FamilyUnclearError(what=what, detail="JSON that is not known")
 
 
 def _octets(data: bytes) -> bytes:

@@ -71,7 +71,7 @@ class Explained:
     def steps_with_verdicts(self) -> Iterator[tuple[str, str]]:
         """Each step with its mark; those behind a failure were never reached."""
         for step in self.steps:
-            yield self._mark(step.number), f"({step.number}) {step.words}"
+            yield self._mark(step.number), step.label
         outside = self.error is not None and self.failed_at is None
         if self.question.evidence.parts:
             wrong = isinstance(self.error, PartMismatchError)
@@ -109,7 +109,8 @@ class Explained:
         if self.error is not None:
             yield f"{self.error.code} {self.error}", ()
         yield "steps", [(f"{mark} {words}", ()) for mark, words in self.steps_with_verdicts()]
-        yield "chain, root last", [_endorser_node(item) for item in self._chain()]
+        title = "chain, root last" if self.answer else "certificates at hand, which prove nothing"
+        yield title, [_endorser_node(item) for item in self._chain()]
         if self.parse_error is None:
             yield "fields, as the bytes say them", nodes_of(self.parsed, full=full)
         else:

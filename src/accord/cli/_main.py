@@ -26,6 +26,7 @@ _NOUNS = {
     "member": "identities of stakeholders",
     "policy": "check and show policies",
     "proposal": "propose, review and vote",
+    "refvalue": "values that policies name: measured, or imported",
     "service": "run and attest the trust service",
     "shield": "run one service of a policy inside a TEE",
     "sim": "simulated hardware, for laptops and tests",

@@ -18,20 +18,28 @@ from types import FunctionType, TracebackType
 from accord.policy import Family
 
 _STEP = re.compile(r"^\s*# \((\d+)\) (.*)$")
-_RANGE = re.compile(r"^\s*# \(\d+\) (?:to|and) \(\d+\)")
+_RANGE = re.compile(r"^(?:to|and) \((\d+)\) (.*)$")
 _MORE = re.compile(r"^\s*# ?(?!\()(.*)$")
 _PACKAGE = "accord.evidence."
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step, where it stands, and where the next one begins."""
+    """One step, or several that stand together, and the lines of code that are theirs."""
 
     number: int
+    end: int
     words: str
     file: str
     first: int
     last: int
+
+    @property
+    def label(self) -> str:
+        """As the pages of the specification number it."""
+        if self.end == self.number:
+            return f"({self.number}) {self.words}"
+        return f"({self.number}) to ({self.end}) {self.words}"
 
 
 def steps_of(family: Family) -> tuple[Step, ...]:
@@ -47,15 +55,23 @@ def steps_of(family: Family) -> tuple[Step, ...]:
     )
     if verifier is None:
         return ()
+    package = f"{_PACKAGE}{verifier.__module__.removeprefix(_PACKAGE).partition('.')[0]}."
     try:
-        steps = {step.number: step for f in _functions(verifier, set()) for step in _steps(f)}
+        found = [step for f in _functions(verifier, package, set()) for step in _steps(f)]
     except OSError:
         return ()
-    return tuple(steps[number] for number in sorted(steps))
+    single = {step.number: step for step in found if step.number == step.end}
+    # "(2) to (6)" announces steps that follow one by one, unless they do not.
+    joint = {
+        step.number: step for step in found if not single.keys() & range(step.number, step.end + 1)
+    }
+    return tuple(step for _, step in sorted({**joint, **single}.items()))
 
 
-def _functions(function: Callable[..., object], seen: set[object]) -> Iterator[FunctionType]:
-    """The function, and those of the evidence package that it calls by name."""
+def _functions(
+    function: Callable[..., object], package: str, seen: set[object]
+) -> Iterator[FunctionType]:
+    """The function, and those of its package that it names: other families have their own."""
     plain = inspect.unwrap(function)
     if not isinstance(plain, FunctionType) or plain in seen:
         return
@@ -63,27 +79,32 @@ def _functions(function: Callable[..., object], seen: set[object]) -> Iterator[F
     yield plain
     for name in plain.__code__.co_names:
         called = plain.__globals__.get(name)
-        if callable(called) and getattr(called, "__module__", "").startswith(_PACKAGE):
-            yield from _functions(called, seen)
+        if callable(called) and f"{getattr(called, '__module__', '')}.".startswith(package):
+            yield from _functions(called, package, seen)
 
 
 def _steps(function: FunctionType) -> Iterator[Step]:
     lines, first = inspect.getsourcelines(function)
-    found: list[tuple[int, int, str]] = []
+    found: list[tuple[int, int, int, str]] = []
     for at, line in enumerate(lines):
         marked = _STEP.match(line)
-        if marked is None or _RANGE.match(line):
+        if marked is None:
             continue
-        words = [marked[2]]
+        number = end = int(marked[1])
+        words = marked[2]
+        joint = _RANGE.match(words)
+        if joint is not None:
+            end, words = int(joint[1]), joint[2]
         for more in lines[at + 1 :]:
             continued = _MORE.match(more)
             if continued is None or _STEP.match(more):
                 break
-            words.append(continued[1])
-        found.append((int(marked[1]), at, _sentence(" ".join(words))))
-    ends = [at for _, at, _ in found[1:]] + [len(lines)]
-    for (number, at, words_), end in zip(found, ends, strict=True):
-        yield Step(number, words_, function.__code__.co_filename, first + at, first + end - 1)
+            words += f" {continued[1]}"
+        found.append((at, number, end, _sentence(words)))
+    file = function.__code__.co_filename
+    nexts = [*(item[0] for item in found[1:]), len(lines)]
+    for (at, number, end, words), following in zip(found, nexts, strict=False):
+        yield Step(number, end, words, file, first + at, first + following - 1)
 
 
 def _sentence(text: str) -> str:

@@ -15,6 +15,7 @@ from accord.collateral._pieces import to_pem
 from accord.errors import CollateralMissingError, CollateralUnknownError
 from accord.evidence import Certificate, Evidence, load_certificates
 from accord.evidence.amd import parse_report
+from accord.evidence.azure import parse_hcl_report
 from accord.policy import Family
 
 _Namer = Callable[[Evidence, Sequence[Item]], dict[str, bytes]]
@@ -146,6 +147,29 @@ def _certified_key(leaf: str, above: str, key: str | None = None) -> _Namer:
     return name
 
 
+def _hardware(evidence: Evidence) -> Evidence:
+    """What an Azure VM's paravisor runs on, as evidence of its own family."""
+    report = parse_hcl_report(evidence.blob)
+    given = evidence.endorsements
+    if report.hardware is Family.SNP:
+        return Evidence(Family.SNP, report.hardware_report, given)
+    return Evidence(Family.TDX, evidence.aux.get("td_quote", b""), given)
+
+
+def _azure_names(evidence: Evidence, items: Sequence[Item]) -> dict[str, bytes]:
+    inner = _hardware(evidence)
+    return _NAMERS[inner.family](inner, items)
+
+
+def _find_azure(evidence: Evidence, cache: CollateralCache, *, now: datetime) -> dict[str, bytes]:
+    inner = _hardware(evidence)
+    return (
+        _find_snp(inner, cache, now=now)
+        if inner.family is Family.SNP
+        else _intel.find(inner, cache, now=now)
+    )
+
+
 _NAMERS: Mapping[Family, _Namer] = MappingProxyType(
     {
         Family.SGX: _intel.name_items,
@@ -153,6 +177,7 @@ _NAMERS: Mapping[Family, _Namer] = MappingProxyType(
         Family.SNP: _snp,
         Family.TPM: _certified_key("ak_certificate", "ak_chain"),
         Family.TXT: _certified_key("ak_certificate", "ak_chain"),
+        Family.AZURE: _azure_names,
         Family.PSA: _certified_key("iak_certificate", "chain", "iak"),
         Family.CCA: _certified_key("cpak_certificate", "chain", "cpak"),
         Family.NVIDIA: _nvidia_names,
@@ -164,6 +189,7 @@ _FINDERS = MappingProxyType(
         Family.SGX: _intel.find,
         Family.TDX: _intel.find,
         Family.SNP: _find_snp,
+        Family.AZURE: _find_azure,
         Family.NVIDIA: _find_nvidia,
     }
 )

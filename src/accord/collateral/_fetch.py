@@ -135,7 +135,7 @@ def fetch(wanted: Iterable[Wanted], *, get: Get, url: str | None = None) -> Iter
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
     """Follows redirections to HTTPS alone."""
 
-    def redirect_request(
+    def redirect_request(  # noqa: PLR0917 - as the standard library calls it
         self,
         req: urllib.request.Request,
         fp: IO[bytes],

@@ -78,12 +78,13 @@ class _Malformed(Exception):  # noqa: N818 - never leaves this module
 
 def _item(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     """The item that starts at ``at``, and where it ends."""
-    if depth == 0:
-        raise _Malformed("nested too deeply")
     if at >= len(data):
         raise _Malformed("an item is cut")
-    major, number = data[at] >> 5, data[at] & 0x1F
+    initial = data[at]
     at += 1
+    if initial < _DIRECT:  # nearly every key
+        return initial, at
+    major, number = initial >> 5, initial & 0x1F
     if major > _TAG:
         return _simple(data, at, number)
     if number >= _DIRECT:
@@ -93,15 +94,17 @@ def _item(data: bytes, at: int, depth: int) -> tuple[Value, int]:
         if end > len(data):
             raise _Malformed("an item is cut")
         return (data[at:end] if major == _BYTES else _text(data[at:end])), end
-    if major in (_UINT, _NINT):
+    if major <= _NINT:
         return (number if major == _UINT else -1 - number), at
-    if major == _TAG:
-        value, at = _item(data, at, depth - 1)
-        return Tagged(number, value), at
     return _container(data, at, major, number, depth - 1)
 
 
 def _container(data: bytes, at: int, major: int, size: int, depth: int) -> tuple[Value, int]:
+    if depth == 0:
+        raise _Malformed("nested too deeply")
+    if major == _TAG:
+        value, at = _item(data, at, depth)
+        return Tagged(size, value), at
     if size > len(data) - at:  # every item has at least one byte
         raise _Malformed("an item is cut")
     if major == _ARRAY:

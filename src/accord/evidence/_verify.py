@@ -21,6 +21,7 @@ from accord.errors import (
 from accord.evidence._binding import Binding, link
 from accord.evidence._claims import Claims, Verified
 from accord.evidence._evidence import Evidence
+from accord.evidence._roots import anchors_for
 from accord.policy import Family
 
 _MODULES: Mapping[Family, str] = MappingProxyType(
@@ -74,7 +75,8 @@ def verify_unbound(evidence: Evidence, *, anchors: Sequence[Digest], now: dateti
         raise AnchorUnknownError(what="evidence", actual="any", expected="none at all")
     # (1) to (11) Everything that depends on the family.
     verifier = cast("_Verifier", _function("verify", evidence.family))
-    claims, bound = verifier(evidence, anchors=anchors, now=now)
+    trusted = anchors_for(evidence.family, anchors)
+    claims, bound = verifier(evidence, anchors=trusted, now=now)
     if not evidence.parts:
         return Verified(claims, bound)
     parts = _verify_parts(evidence, bound, anchors=anchors, now=now)

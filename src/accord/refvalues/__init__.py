@@ -6,7 +6,7 @@ from accord.refvalues._enclave import SigStruct, measure_enclave, parse_sigstruc
 from accord.refvalues._registers import measure_registers, measure_runtime_registers
 from accord.refvalues._snp import VMM, LaunchOptions, measure_snp
 from accord.refvalues._tdvf import PageOrder, Section, measure_tdvf, parse_tdvf
-from accord.refvalues._values import ReferenceValues
+from accord.refvalues._values import ReferenceValues, variants_yaml
 
 __all__ = [
     "VMM",
@@ -24,4 +24,5 @@ __all__ = [
     "measure_tdvf",
     "parse_sigstruct",
     "parse_tdvf",
+    "variants_yaml",
 ]

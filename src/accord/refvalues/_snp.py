@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 
 from accord.errors import ImageRefusedError, MeasuringExtraMissingError
@@ -46,20 +47,21 @@ def measure_snp(ovmf: Path, options: LaunchOptions) -> ReferenceValues:
     Raises ``MeasuringExtraMissingError``, ``ImageRefusedError``.
     """
     try:
-        from sevsnpmeasure import guest, vcpu_types
-        from sevsnpmeasure.sev_mode import SevMode
-        from sevsnpmeasure.vmm_types import VMMType
+        guest, types, mode, vmms = (
+            import_module(f"sevsnpmeasure.{name}")
+            for name in ("guest", "vcpu_types", "sev_mode", "vmm_types")
+        )
     except ImportError as exc:
         raise MeasuringExtraMissingError(what="SEV-SNP", package="sev-snp-measure") from exc
-    signature = vcpu_types.CPU_SIGS.get(options.vcpu_type)
+    signature = types.CPU_SIGS.get(options.vcpu_type)
     if signature is None:
-        known = ", ".join(name for name in vcpu_types.CPU_SIGS if "-v" not in name)
+        known = ", ".join(name for name in types.CPU_SIGS if "-v" not in name)
         detail = f"CPU type {options.vcpu_type} is unknown; there are {known}"
         raise ImageRefusedError(what=_WHAT, detail=detail)
-    vmms = {VMM.QEMU: VMMType.QEMU, VMM.EC2: VMMType.ec2, VMM.GCE: VMMType.gce}
+    host = {VMM.QEMU: "QEMU", VMM.EC2: "ec2", VMM.GCE: "gce"}[options.vmm]
     try:
         digest = guest.calc_launch_digest(
-            SevMode.SEV_SNP,
+            mode.SevMode.SEV_SNP,
             options.vcpus,
             signature,
             str(ovmf),
@@ -67,7 +69,7 @@ def measure_snp(ovmf: Path, options: LaunchOptions) -> ReferenceValues:
             str(options.initrd or ""),
             options.append,
             options.guest_features,
-            vmm_type=vmms[options.vmm],
+            vmm_type=vmms.VMMType[host],
         )
     except OSError as exc:
         shown = exc.filename or ovmf

@@ -41,7 +41,7 @@ class PageOrder(StrEnum):
 
     INTERLEAVED = "interleaved"
     """Each page is measured as soon as it is added: Linux since 6.16."""
-    TWO_PASS = "two-pass"
+    PAGES_FIRST = "pages-first"
     """All pages of a section are added, then measured: Intel's own patches before."""
 
 
@@ -70,8 +70,7 @@ def parse_tdvf(image: bytes) -> tuple[Section, ...]:
     if length != _HEADER.size + count * _SECTION.size or at + length > len(image):
         raise _refused("its TDVF metadata is cut")
     sections = tuple(
-        _section(image, *_SECTION.unpack_from(image, at + _HEADER.size + index * _SECTION.size))
-        for index in range(count)
+        _section(image, at + _HEADER.size + index * _SECTION.size) for index in range(count)
     )
     if sum(section.size for section in sections if section.added) > MAX_MEMORY_BYTES:
         raise _refused(f"more than {MAX_MEMORY_BYTES} bytes of initial memory")
@@ -103,9 +102,8 @@ def _entry(table: bytes) -> tuple[int, bytes]:
     return size, guid
 
 
-def _section(
-    image: bytes, offset: int, raw: int, address: int, size: int, kind: int, flags: int
-) -> Section:
+def _section(image: bytes, at: int) -> Section:
+    offset, raw, address, size, kind, flags = _SECTION.unpack_from(image, at)
     if flags & ~(_MR_EXTEND | _PAGE_AUG) or flags == _MR_EXTEND | _PAGE_AUG:
         raise _refused(f"a section has attributes {flags:#x}")
     if address % _PAGE or size % _PAGE or raw > size or address + size > 1 << 52:
@@ -122,9 +120,7 @@ def _section(
     )
 
 
-def measure_tdvf(
-    image: bytes, *, order: PageOrder = PageOrder.INTERLEAVED
-) -> ReferenceValues:
+def measure_tdvf(image: bytes, *, order: PageOrder = PageOrder.INTERLEAVED) -> ReferenceValues:
     """The MRTD of a TD that starts with ``image``, if its host loads nothing else.
 
     Raises ``ImageRefusedError``.
@@ -150,7 +146,7 @@ def _measure(digest: hashlib._Hash, section: Section, order: PageOrder) -> None:
         digest.update(_record(b"MEM.PAGE.ADD", section.address + page))
         if section.measured and order is PageOrder.INTERLEAVED:
             _extend(digest, section, page)
-    if section.measured and order is PageOrder.TWO_PASS:
+    if section.measured and order is PageOrder.PAGES_FIRST:
         for page in pages:
             _extend(digest, section, page)
 

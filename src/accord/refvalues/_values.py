@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -14,6 +14,9 @@ from accord.errors import MalformedError
 from accord.policy import AttestationVariant, ComponentRule, Family, Scalar
 
 T = TypeVar("T")
+
+_LINE = 1 << 16
+"""No value is broken into lines."""
 
 
 def _nothing() -> Mapping[str, T]:
@@ -69,13 +72,13 @@ class ReferenceValues:
             "caveats": list(self.caveats),
         }
 
-    def to_yaml(self) -> str:
-        """The variant as it stands in a policy."""
-        from ruamel.yaml import YAML
 
-        yaml, stream = YAML(typ="safe", pure=True), io.StringIO()
-        yaml.default_flow_style = False
-        yaml.width = 1 << 16
-        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        yaml.dump({"attestation": [self.variant()]}, stream)
-        return stream.getvalue()
+def variants_yaml(values: Iterable[ReferenceValues]) -> str:
+    """The variants as they stand in a service of a policy."""
+    from ruamel.yaml import YAML
+
+    yaml, stream = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style = False
+    yaml.width = _LINE
+    yaml.dump({"attestation": [item.variant() for item in values]}, stream)
+    return stream.getvalue()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -133,11 +133,7 @@ def write_hcl_report(hardware: Family, report: bytes, runtime: bytes) -> bytes:
 
 
 def _runtime_data(ak_public: bytes, settings: Mapping[str, JSONValue], user_data: bytes) -> bytes:
-    key = parse_public(ak_public).key
-    if not isinstance(key, rsa.RSAPublicKey):
-        message = "a paravisor's attestation key is an RSA key"
-        raise TypeError(message)
-    numbers = key.public_numbers()
+    numbers = cast("rsa.RSAPublicKey", parse_public(ak_public).key).public_numbers()
     document = {
         "keys": [
             {

@@ -43,7 +43,7 @@ _SIGNER = hashlib.sha256(b"accord simulated PSA signer").digest()
 _SOFTWARE = (("BL", "3.4.2"), ("PRoT", "1.6.0"), ("ARoT", "1.2.3"))
 
 _IOT_1: Mapping[int, int] = MappingProxyType(
-    # RFC 9783, 4.7: the labels of the oldest profile.
+    # RFC 9783, 4.6: the labels of the oldest profile.
     {
         265: -75000,
         10: -75008,

@@ -26,6 +26,9 @@ _WHAT: Final = "TPM"
 _SECONDS: Final = 30.0
 """How long a command may take, or another process may hold the state: an RSA key takes one."""
 
+_GRACE_SECONDS: Final = 5.0
+"""How long it may take to end."""
+
 _MAX_RESPONSE_BYTES = 4096
 _SET_LOCALITY, _HASH_START, _HASH_DATA, _HASH_END = 5, 6, 7, 8  # swtpm_ioctls(3)
 
@@ -59,12 +62,9 @@ class SoftwareTPM:
         try:
             self._start(program)
             self.tpm.properties(0x100, 1)  # it answers: its state could be read
-        except TPMCommandError as exc:
+        except (TPMCommandError, OSError) as exc:
             self._stop()
             raise SimulatorStateError(what=_WHAT, path=self._state, detail=self._said()) from exc
-        except BaseException:
-            self._stop()
-            raise
         return self
 
     def __exit__(
@@ -75,8 +75,10 @@ class SoftwareTPM:
     ) -> None:
         """Switches it off in order, so that the TPM does not count an attack."""
         try:
-            if kind is None or not issubclass(kind, TPMCommandError):
-                self.tpm.shutdown()
+            self.tpm.shutdown()
+        except TPMCommandError:
+            if kind is None:
+                raise
         finally:
             self._stop()
 
@@ -160,12 +162,12 @@ class SoftwareTPM:
 
     def _stop(self) -> None:
         """Closes both sockets, at which the process ends; kills it if it does not."""
-        for connection in (self._data, self._control):
-            if connection is not None:
-                connection.close()
+        for held in (self._data, self._control):
+            if held is not None:
+                held.close()
         if self._process is not None:
             try:
-                self._process.wait(timeout=5)
+                self._process.wait(timeout=_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -78,7 +78,7 @@ class World:
     def quote(self, report_data: bytes, **changes: Any) -> bytes:
         certification = changes.pop("certification", self.certification())
         return _quote.write_quote(
-            measurements(),
+            changes.pop("measurements", measurements()),
             report_data,
             attestation=self.attestation,
             certification=certification,

@@ -138,7 +138,7 @@ def parse_cca(evidence: Evidence) -> CCAEvidence:
         realm,
         _parse_realm(ClaimsReader.from_payload(realm.payload, _REALM)),
     )
-    # The oldest realm tokens have no profile, and only they (draft-ffm-rats-cca-token, 4.10).
+    # The oldest realm tokens have no profile, and only they.
     if (parsed.platform.profile == LEGACY_PROFILE) != (parsed.realm.profile is None):
         raise EvidenceMalformedError(
             what=_WHAT,

@@ -108,6 +108,7 @@ def resolve_signer(
     Raises ``EvidenceMalformedError``, ``AnchorUnknownError``, ``ChainInvalidError`` or
     ``EvidenceExpiredError``.
     """
+    _check_names(endorsements, names)
     listed = endorsements.get(names.key)
     if listed is None:
         return _certified(endorsements, names, anchors=anchors, now=now)
@@ -124,6 +125,18 @@ def resolve_signer(
     found = pinned[0]
     endorser = Endorser(names.what, found.digest, None, None)
     return Signer(found.key, names.what, found.digest, (endorser,), None)
+
+
+def _check_names(endorsements: Mapping[str, bytes], names: KeyNames) -> None:
+    """What nobody reads, such as a revocation list, must not look as if it counted."""
+    certificates = {names.certificate, names.chain}
+    unknown = endorsements.keys() - certificates - {names.key}
+    if unknown:
+        raise EvidenceMalformedError(what="endorsements", detail=f"{min(unknown)} is not known")
+    if names.key in endorsements and certificates & endorsements.keys():
+        raise EvidenceMalformedError(
+            what="endorsements", detail=f"{names.key} comes with a certificate: only one counts"
+        )
 
 
 def _certified(

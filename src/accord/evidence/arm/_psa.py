@@ -54,7 +54,7 @@ class _Labels:
     verification_service: int
 
 
-# RFC 9783, 4 and 4.7; 2397 is the boot seed of drafts 08 to 10, which implementations kept.
+# RFC 9783, 4 and 4.6; 2397 is the boot seed of drafts 08 to 10, which implementations kept.
 _CURRENT = _Labels(265, 10, 2394, 256, 2396, 2395, (268, 2397), 2398, 2399, None, 2400)
 # draft-tschofenig-rats-psa-token-07, 5.
 _IOT_1 = _Labels(
@@ -141,13 +141,16 @@ def _parse_token(payload: bytes) -> PSAToken:
         claims.integer(labels.no_measurements, "no software measurements", {1})
         if labels.components in claims.labels:
             raise claims.malformed("software components", "are there, and said not to be")
+    client_id = claims.integer(labels.client_id, "client id", _CLIENT_IDS)
+    if client_id == 0:
+        raise claims.malformed("client id", "is 0, which is nobody's")
     certification = claims.optional_text(labels.certification_reference, "certification reference")
     if certification is not None and not _CERTIFICATION.fullmatch(certification):
         raise claims.malformed("certification reference", "is no EAN-13 with a version")
     return PSAToken(
         profile=_profile(claims, labels),
         nonce=claims.octets(labels.nonce, "nonce", HASH_BYTES),
-        client_id=claims.integer(labels.client_id, "client id", _CLIENT_IDS),
+        client_id=client_id,
         instance_id=claims.instance_id(labels.instance_id),
         implementation_id=claims.octets(
             labels.implementation_id, "implementation id", {IMPLEMENTATION_ID_BYTES}
@@ -186,7 +189,7 @@ def _claims(parsed: PSAEvidence, signer: Signer) -> Claims:
         "lifecycle": token.lifecycle.state,
         "lifecycle_value": token.lifecycle.value,
         "client_id": token.client_id,
-        # RFC 9783, 4.1.2: partitions of the non-secure side have negative ids, or 0.
+        # RFC 9783, 4.1.2: callers from the non-secure side have negative ids.
         "secure_caller": token.client_id > 0,
         "certification_reference": token.certification_reference or "",
         "algorithm_protected": parsed.message.algorithm is not None,

@@ -18,6 +18,7 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _SIGNATURE_BYTES = 64
 _WHAT = "Intel collateral"
 _OPTIONAL = "pck_certificate_chain"
+_MAY_BE_EMPTY = "pck_crl_issuer_chain"
 
 
 def _hex(fields: Fields, name: str) -> bytes:
@@ -41,7 +42,8 @@ class Collateral:
     Field names are those of dcap-qvl's ``QuoteCollateralV3``. ``tcb_info`` and
     ``qe_identity`` are the exact strings that the vendor signed; chains are PEM; revocation
     lists are DER, or PEM. ``pck_certificate_chain`` is only needed, and only used, where the
-    quote does not carry its chain.
+    quote does not carry its chain; ``pck_crl_issuer_chain`` may be empty, since the issuer is in
+    that chain too.
     """
 
     pck_crl_issuer_chain: str
@@ -61,7 +63,7 @@ class Collateral:
         return {
             name: value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
             for name, value in values.items()
-            if value is not None
+            if value
         }
 
     @classmethod
@@ -73,6 +75,8 @@ class Collateral:
         found: dict[str, str | bytes] = {}
         for item in fields(cls):
             value = endorsements.get(item.name)
+            if value is None and item.name == _MAY_BE_EMPTY:
+                value = b""
             if value is None:
                 if item.name == _OPTIONAL:
                     continue

@@ -96,9 +96,10 @@ class Sources:
     @classmethod
     def read(cls, quote: Quote, collateral: Collateral, anchors: Sequence[Digest]) -> Sources:
         """Raises ``EvidenceMalformedError``."""
+        crl_chain = _octets(collateral.pck_crl_issuer_chain)
         sources = (
             read_certificates(pck_chain(quote, collateral)),
-            read_certificates(_octets(collateral.pck_crl_issuer_chain)),
+            read_certificates(crl_chain) if crl_chain else (),
             read_certificates(_octets(collateral.tcb_info_issuer_chain)),
             read_certificates(_octets(collateral.qe_identity_issuer_chain)),
         )
@@ -115,7 +116,8 @@ def verify_endorsements(
     chain = find_chain(found.pck, PCK_CHAIN, roots=found.roots, anchors=anchors)
     pck, ca, root = chain
     same = {"roots": (root,), "anchors": (root.digest,)}
-    crl_ca, _ = find_chain(found.crl, PCK_CRL_CHAIN, **same)  # type: ignore[arg-type]
+    # Without a chain of its own, the list is of the CA that issued the PCK certificate.
+    crl_ca = find_chain(found.crl, PCK_CRL_CHAIN, **same)[0] if found.crl else ca  # type: ignore[arg-type]
     signer, _ = find_chain(found.tcb, TCB_INFO_CHAIN, **same)  # type: ignore[arg-type]
     qe_signer, _ = find_chain(found.qe, QE_IDENTITY_CHAIN, **same)  # type: ignore[arg-type]
     if (ca.subject, ca.spki) != (crl_ca.subject, crl_ca.spki):

@@ -45,22 +45,33 @@ def evaluate_tdx(report: TDReport, pck: PCKExtension, info: TCBInfo, qe: Status)
     """
     # (a) The collateral is for this kind of platform.
     _check_platform(pck, info)
-    # (b) The TDX module is one that the vendor knows.
-    module = _module(report, info)
-    # (c) The first level, newest first, that the platform reaches in every component. The
-    # module's two components are left to its identity where it has one.
-    first = 2 if report.tee_tcb_svn[1] > 0 else 0
-    reached = [level for level in info.levels if _reaches(pck, level)]
-    for level in reached:
-        if all(
-            have >= want
-            for have, want in zip(report.tee_tcb_svn[first:], level.tdx[first:], strict=True)
+    # (b) The TDX module is the vendor's, and of a level that it knows.
+    _check_module(report, info)
+    status, module = _tdx_level(report.tee_tcb_svn, pck, info)
+    # (c) So is the one that runs now, where it was replaced under the running environment.
+    if report.tee_tcb_svn_2 is not None:
+        running, _ = _tdx_level(report.tee_tcb_svn_2, pck, info)
+        if running.status == _REVOKED:
+            return running
+        if module is not None and qe.status == _UP_TO_DATE:
+            status = _relaunch(report.tee_tcb_svn_2, pck, info, status, module)
+    return join(status, qe)
+
+
+def _tdx_level(svn: bytes, pck: PCKExtension, info: TCBInfo) -> tuple[Status, Status | None]:
+    """The status of CPU, PCE and the TDX module of version ``svn``, and of the module alone.
+
+    The first level counts, newest first, that the platform reaches in every component. The
+    module's two components are left to its identity where it has one.
+    """
+    module, first = None, 0
+    if svn[1] > 0:
+        module, first = _enclave_status(svn[0], _identity(svn[1], info).levels, "TDX module"), 2
+    for level in info.levels:
+        if _reaches(pck, level) and all(
+            have >= want for have, want in zip(svn[first:], level.tdx[first:], strict=True)
         ):
-            status = level.status if module is None else join(level.status, module)
-            # (d) An old module that was replaced under the running environment.
-            if module is not None and qe.status == _UP_TO_DATE:
-                status = _relaunch(report, info, reached[0].status.status, status, module)
-            return join(status, qe)
+            return (level.status if module is None else join(level.status, module)), module
     raise _no_level()
 
 
@@ -79,18 +90,15 @@ def _reaches(pck: PCKExtension, level: PlatformLevel) -> bool:
     )
 
 
-def _module(report: TDReport, info: TCBInfo) -> Status | None:
-    """The status of the TDX module; version 0 has none of its own, later ones are listed."""
-    major, module, status = report.tee_tcb_svn[1], info.module, None
-    if major > 0:
-        module = _identity(major, info)
-        status = _enclave_status(report.tee_tcb_svn[0], module.levels, "TDX module")
+def _check_module(report: TDReport, info: TCBInfo) -> None:
+    """Signer and attributes of the TDX module; version 0 has no identity of its own."""
+    major = report.tee_tcb_svn[1]
+    module = info.module if major == 0 else _identity(major, info)
     if module is None:
         raise CollateralMismatchError(field="TEE", actual="TDX", expected=info.tee)
     _match("TDX module signer", report.mrsignerseam, module.mrsigner)
     attributes = _masked(report.seam_attributes, module.mask)
     _match("TDX module attributes", attributes, _masked(module.attributes, module.mask))
-    return status
 
 
 def _identity(major: int, info: TCBInfo) -> ModuleIdentity:
@@ -101,28 +109,23 @@ def _identity(major: int, info: TCBInfo) -> ModuleIdentity:
     return known[0]
 
 
-def _relaunch(report: TDReport, info: TCBInfo, cpu: str, status: Status, module: Status) -> Status:
+def _relaunch(
+    now: bytes, pck: PCKExtension, info: TCBInfo, status: Status, module: Status
+) -> Status:
     """Whether starting anew would do (Intel QVL, TD relaunch check): TD report 1.5 alone.
 
-    Then the module that runs now (TEE_TCB_SVN_2) is the newest, and only the one that
-    started the environment was out of date.
+    Then the module that runs ``now`` is the newest, and only the one that started the
+    environment was out of date.
     """
-    now = report.tee_tcb_svn_2
+    cpu = next(level.status.status for level in info.levels if _reaches(pck, level))
     if (
-        now is None
-        or module.status != _OUT_OF_DATE
+        module.status != _OUT_OF_DATE
         or status.status not in {_OUT_OF_DATE, _OUT_OF_DATE_CONFIGURATION}
         or cpu not in _CURRENT
     ):
         return status
     newest = info.levels[0].tdx
-    if now[1] > 0:
-        levels = _identity(now[1], info).levels
-        if not levels:
-            raise TCBRefusedError(part="TDX module", status="unknown (it has no levels)")
-        least = levels[0].isv_svn
-    else:
-        least = newest[0]
+    least = _identity(now[1], info).levels[0].isv_svn if now[1] > 0 else newest[0]
     if now[0] < least or now[2] < newest[2]:
         return status
     needs = cpu in _NEEDS_CONFIGURATION or status.status == _OUT_OF_DATE_CONFIGURATION

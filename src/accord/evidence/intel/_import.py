@@ -185,7 +185,7 @@ def read_parts(parts: Mapping[str, bytes]) -> Parts:
     identity = _only([item for item in found.identities if item[0] == wanted], "QE identity")
     ca = found.pck_ca()
     return Parts(
-        pck_crl_issuer_chain=_present(found.chain(ca, _ROOT), ca),
+        pck_crl_issuer_chain=found.chain(ca, _ROOT),
         root_ca_crl=_present(found.lists.get(_ROOT, b""), "root revocation list"),
         pck_crl=found.lists[ca],
         tcb_info_issuer_chain=_present(found.chain(_TCB_SIGNER, _ROOT), _TCB_SIGNER),

@@ -187,13 +187,13 @@ def _parse_signature_data(
 
 
 def _sized_rest(reader: Reader, what: str) -> bytes:
-    """Four bytes of size, then exactly that much, then nothing."""
-    size, rest = reader.number(4), reader.rest()
-    if size != len(rest):
+    """Four bytes of size, then that much; only zeros may follow, as after a whole quote."""
+    data, rest = reader.sized(4), reader.rest()
+    if any(rest):
         raise EvidenceMalformedError(
-            what=what, detail=f"says it has {size} bytes, but there are {len(rest)}"
+            what=what, detail=f"has {len(data)} bytes, but {len(rest)} more follow"
         )
-    return rest
+    return data
 
 
 def parse_sgx_report(data: bytes) -> SGXReport:

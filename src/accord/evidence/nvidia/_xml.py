@@ -41,7 +41,7 @@ class Element:
     qualified: str
     attributes: tuple[Attribute, ...]
     scope: Mapping[str, str]
-    children: Sequence[Element | str]
+    children: list[Element | str]
 
     def elements(self) -> list[Element]:
         """Its direct children, without text."""
@@ -136,9 +136,7 @@ class _Builder:
         self.append(data)
 
     def append(self, child: Element | str) -> None:
-        children = self.open[-1].children
-        if isinstance(children, list):
-            children.append(child)
+        self.open[-1].children.append(child)
 
     def refuse(self, *_: object) -> None:
         raise self.malformed("it has a document type or processing instructions")

@@ -8,7 +8,6 @@ count only where their hash is the digest, and types not at all.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -57,7 +56,6 @@ _HARMLESS = frozenset(
 """Data that load no code (PC Client Platform Firmware Profile, 10.4.4)."""
 
 _GPT = b"EFI PART"
-_GRUB_COMMAND = b"grub_cmd: "
 _KERNEL_COMMAND_LINE = b"kernel_cmdline: "
 
 
@@ -205,27 +203,17 @@ def _harmless(bank: str) -> frozenset[bytes]:
 
 
 def _component(event: Event, bank: str) -> Component | None:
-    """What a register of code was extended with; None for what provably loads no code."""
+    """What a register of code was extended with; None for what provably loads no code.
+
+    Commands of a boot loader are components too: some write to memory.
+    """
     digest, data = event.digests[bank], event.data
     if digest in _harmless(bank):
         return None
     # A partition table starts unlike any program, script or archive.
     if data.startswith(_GPT) and digest == _hash(bank, data):
         return None
-    text = data.removesuffix(b"\0")
-    # GRUB measures the command without this prefix. Only text can hide behind it, and the
-    # files that commands load are measured by themselves.
-    command = text.removeprefix(_GRUB_COMMAND)
-    if command != text and _is_text(text) and digest == _hash(bank, command):
-        return None
     return Component(KIND, _label(data), digest)
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        return all(part.isprintable() for part in re.split(r"[\n\t]", data.decode()))
-    except UnicodeDecodeError:
-        return False
 
 
 def _label(data: bytes) -> str:
@@ -237,7 +225,7 @@ def _label(data: bytes) -> str:
         return path
     for encoding in ("utf-8", "utf-16-le"):
         try:
-            text = data.decode(encoding).rstrip("\0")
+            text = " ".join(data.decode(encoding).rstrip("\0").split())
         except UnicodeDecodeError:
             continue
         if text and text.isprintable():

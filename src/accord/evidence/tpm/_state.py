@@ -34,8 +34,11 @@ from accord.evidence.tpm._quote import (
     verify_attested,
 )
 from accord.evidence.tpm._structures import BANKS, Selection
+from accord.policy import Family
 
 WEAK_BANK: Final = "sha1"
+_AUX: Final = frozenset({"ak_public", "ak_spki", "pcrs", "event_log", "ima_log", "ima_keys"})
+_ENDORSEMENTS: Final = frozenset({"ak_certificate", "ak_chain"})
 _BOOT_REGISTERS: Final = (*range(10), 14)
 """What firmware and boot loaders extend, and nobody after them: a log has all of it."""
 
@@ -83,6 +86,7 @@ class State:
 def verify_state(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) -> State:
     """Steps (1) to (7) of docs/spec/evidence/tpm.md, 4. Raises the errors of family ATT."""
     # (1) The blob is a quote: the TPM's magic number, its type, and nothing after it.
+    _check_names(evidence)
     quote = parse_quote(evidence.blob)
     # (2) and (3) The key stays in one TPM and signs nothing else; an anchor vouches for it.
     key = vouched_key(evidence, anchors=anchors, now=now)
@@ -96,6 +100,16 @@ def verify_state(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime
     # (7) The kernel's log leads to the quoted PCR 10.
     files = _files(evidence.aux, registers) if "ima_log" in evidence.aux else None
     return State(quote, key, registers, boot, files)
+
+
+def _check_names(evidence: Evidence) -> None:
+    """A misspelt log would prove nothing, and nobody would notice."""
+    known = _AUX | ({"txt_log"} if evidence.family is Family.TXT else set())
+    unknown = (evidence.aux.keys() - known) | (evidence.endorsements.keys() - _ENDORSEMENTS)
+    if unknown:
+        raise EvidenceMalformedError(
+            what="evidence", detail=f"{evidence.family} has no use for {min(unknown)}"
+        )
 
 
 def registers_of(aux: Mapping[str, bytes], selections: Sequence[Selection]) -> Registers:

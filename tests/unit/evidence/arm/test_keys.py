@@ -252,3 +252,16 @@ def test_an_rsa_key_signs_no_token(psa: SimulatedPSA) -> None:
 
     with pytest.raises(EvidenceMalformedError, match="not that of the key"):
         verify_psa(evidence, anchors=[anchor.digest], now=NOW)
+
+
+@pytest.mark.parametrize("name", ["crl", "chain", "iak_certificate", "cpak"])
+def test_endorsements_that_nobody_reads_are_refused(psa: SimulatedPSA, name: str) -> None:
+    """A key beside a chain, another family's key, a list that would revoke nothing."""
+    evidence = psa.collect(bytes(64))
+
+    with pytest.raises(EvidenceMalformedError, match="endorsements"):
+        verify_psa(
+            replace(evidence, endorsements={**evidence.endorsements, name: b""}),
+            anchors=psa.anchors,
+            now=NOW,
+        )

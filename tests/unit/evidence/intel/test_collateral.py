@@ -168,8 +168,21 @@ def test_identities_of_other_enclaves_are_left_aside(good: Any, parts: dict[str,
 def test_a_missing_part_is_told(parts: dict[str, bytes], name: str) -> None:
     """Half of the collateral is none."""
     del parts[name]
-    with pytest.raises(EvidenceMalformedError, match="missing|0 times"):
+    with pytest.raises(EvidenceMalformedError, match=r"missing|0 times"):
         Collateral.from_pcs_parts(parts)
+
+
+def test_the_issuer_of_the_list_may_only_be_in_the_quote(
+    good: Any, parts: dict[str, bytes]
+) -> None:
+    """Who keeps only the bodies of Intel's answers has no PCK CA: the quote has it."""
+    del parts["SGX-PCK-CRL-Issuer-Chain"]
+    found = Collateral.from_pcs_parts(parts)
+
+    assert found.pck_crl_issuer_chain == ""
+    assert found == Collateral.from_endorsements(found.to_endorsements())
+    assert found == Collateral.from_bytes(json.dumps(found.to_json()).encode())
+    assert works(good, found)
 
 
 def test_two_of_a_kind_are_refused(parts: dict[str, bytes]) -> None:

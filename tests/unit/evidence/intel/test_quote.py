@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from accord.errors import EvidenceMalformedError
-from accord.evidence.intel._quote import SGXReport, parse_quote
+from accord.evidence.intel._quote import SGXReport, TDReport, parse_quote
 from accord.policy import Family
 from accord.testing import _quote
 
@@ -22,9 +22,17 @@ def patched(blob: bytes, at: int, layout: str, *values: int) -> bytes:
     return blob[:at] + patch + blob[at + len(patch) :]
 
 
+def td_report(blob: bytes) -> TDReport:
+    """The report in a quote that is a TD's."""
+    report = parse_quote(blob).report
+    if not isinstance(report, TDReport):
+        raise TypeError(report)
+    return report
+
+
 def test_fields_lie_where_the_specification_says(good: Any, generate: Any) -> None:
     """Each field of the TD report is cut at its documented offset."""
-    blob, report = good.evidence.blob, parse_quote(good.evidence.blob).report
+    blob, report = good.evidence.blob, td_report(good.evidence.blob)
     body = blob[48:]
 
     assert body[:16] == report.tee_tcb_svn
@@ -47,9 +55,9 @@ def test_fields_lie_where_the_specification_says(good: Any, generate: Any) -> No
         (SIZE_AT, "I", 1 << 31, "cut"),
         (SIZE_AT, "I", 10, "cut"),
         (CERTIFICATION_AT, "H", 5, "certification data type"),
-        (CERTIFICATION_AT + 2, "I", 0, "says it has 0 bytes"),
+        (CERTIFICATION_AT + 2, "I", 0, "has 0 bytes, but"),
         (CERTIFICATION_AT + 6 + 384 + 64, "H", 0xFFFF, "cut"),
-        (CERTIFICATION_AT + 6 + 384 + 64 + 2 + 32 + 2, "I", 1, "says it has 1 bytes"),
+        (CERTIFICATION_AT + 6 + 384 + 64 + 2 + 32 + 2, "I", 1, "has 1 bytes, but"),
     ],
 )
 def test_a_wrong_type_or_length_is_refused(
@@ -98,12 +106,12 @@ def test_a_body_of_another_type_or_size_is_refused(
 
 def test_a_body_of_version_five_lies_after_its_type(maker: Any, generate: Any) -> None:
     """The body 1.5 is the body 1.0 with two fields more."""
-    older = parse_quote(maker.world.quote(maker.data)).report
-    newer = parse_quote(
+    older = td_report(maker.world.quote(maker.data))
+    newer = td_report(
         maker.world.quote(maker.data, version=5, td_report="1.5", mrservicetd=b"\7" * 48)
-    ).report
+    )
 
-    assert ("1.0", "1.5") == (older.body, newer.body)  # type: ignore[union-attr]
+    assert (older.body, newer.body) == ("1.0", "1.5")
     assert older == dataclasses.replace(newer, mrservicetd=None, tee_tcb_svn_2=None)
 
 
@@ -129,6 +137,6 @@ def test_an_enclave_report_lies_where_the_specification_says(maker: Any, generat
     assert body[64:96] == report.mrenclave
     assert body[128:160] == report.mrsigner
     assert config == body[192:256] == report.config_id
-    assert (0x1234, 0x5678, 0x9ABC) == (report.isv_prod_id, report.isv_svn, report.config_svn)
+    assert (report.isv_prod_id, report.isv_svn, report.config_svn) == (0x1234, 0x5678, 0x9ABC)
     assert body[320:384] == report.report_data
     assert blob[:432] == quote.signed

@@ -16,7 +16,7 @@ from accord.errors import (
     EvidenceSignatureError,
     TCBRefusedError,
 )
-from accord.evidence import Claims, Evidence, RootKind, appraise, parse, verify
+from accord.evidence import TCB, Claims, Evidence, RootKind, appraise, parse, verify
 from accord.evidence.intel import parse_sgx, verify_sgx
 from accord.policy import FAMILIES, Assurance, AttestationVariant, Family
 from accord.testing import _pki, _quote
@@ -42,16 +42,16 @@ def test_claims_are_what_the_quote_and_its_collateral_say(enclave: Any, generate
     claims = check(enclave)
 
     assert generate.enclave().items() <= claims.measurements.items()
-    assert (Family.SGX, RootKind.TEST) == (claims.family, claims.root_kind)
-    assert (generate.PPID, False) == (claims.instance_id, claims.debug)
-    assert dataclasses.astuple(claims.tcb) == ("UpToDate", (), 17)
+    assert (claims.family, claims.root_kind) == (Family.SGX, RootKind.TEST)
+    assert (claims.instance_id, claims.debug) == (generate.PPID, False)
+    assert claims.tcb == TCB("UpToDate", (), 17)
     assert [item.what for item in claims.chain] == [
         "Intel SGX PCK Certificate",
         "Intel SGX PCK Platform CA",
         "Intel SGX Root CA",
     ]
     assert claims.root == claims.chain[-1].digest == enclave.anchors[0]
-    assert generate.ISSUED + _pki.COLLATERAL_VALIDITY == claims.collateral_expires
+    assert claims.collateral_expires == generate.ISSUED + _pki.COLLATERAL_VALIDITY
     hardware = dataclasses.replace(claims, root_kind=RootKind.PRODUCTION)
     assert (claims.assurance, hardware.assurance) == (Assurance.SIMULATED, Assurance.ENCLAVE)
 
@@ -88,7 +88,7 @@ def test_each_attribute_with_a_meaning_is_a_claim(
     attributes = (_quote.SGX_FLAGS | 1 << bit).to_bytes(8, "little") + bytes(8)
     claims = check(enclave, blob=maker.world.sgx_quote(maker.data, attributes=attributes))
 
-    assert (False, True) == (plain.attributes[name], claims.attributes[name])
+    assert (plain.attributes[name], claims.attributes[name]) == (False, True)
     assert attributes == claims.measurements["attributes"]
 
 

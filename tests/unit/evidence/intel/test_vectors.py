@@ -38,7 +38,7 @@ def outcome(name: str) -> dict[str, str]:
         )
     except EvidenceError as exc:
         return {"error": exc.code}
-    return {"tcb_status": claims.tcb.status}
+    return {"tcb_status": claims.tcb_status}
 
 
 @pytest.mark.parametrize("name", NAMES)

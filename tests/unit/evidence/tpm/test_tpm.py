@@ -107,8 +107,8 @@ def test_evidence_is_bound_to_what_it_was_asked_for(machine: SimulatedTPM) -> No
     anchors = [machine.root_digest]
 
     assert verify(evidence, anchors=anchors, now=NOW, binding=binding).family is Family.TPM
+    other = replace(binding, nonce=bytes([1]) * 32)
     with pytest.raises(BindingMismatchError):
-        other = replace(binding, nonce=bytes([1]) * 32)
         verify(evidence, anchors=anchors, now=NOW, binding=other)
 
 
@@ -266,7 +266,7 @@ def test_a_certification_is_no_quote(forger: ForgedTPM) -> None:
     blob = pack_quote(attested, sign(forger.key, attested))
 
     with pytest.raises(EvidenceMalformedError, match="attests a key"):
-        verify_unbound(replace(forger.evidence(ONES), blob=blob), anchors=["x"], now=NOW)
+        verify_unbound(replace(forger.evidence(ONES), blob=blob), anchors=[forger.anchor], now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -420,6 +420,18 @@ def test_without_logs_nothing_is_claimed_of_them(machine: SimulatedTPM, evidence
     assert (claims.attributes["event_log"], claims.attributes["ima_log"]) == (False, False)
     assert "secure_boot" not in claims.attributes
     assert "boot_aggregate" not in claims.attributes
+
+
+@pytest.mark.parametrize("name", ["eventlog", "txt_log", "ek_certificate"])
+def test_attachments_that_nobody_reads_are_refused(
+    machine: SimulatedTPM, evidence: Evidence, name: str
+) -> None:
+    """A misspelt log would prove nothing, and nobody would notice."""
+    with pytest.raises(EvidenceMalformedError, match=f"no use for {name}"):
+        checked(changed(evidence, **{name: b""}), machine)
+    endorsements = {**evidence.endorsements, name: b""}
+    with pytest.raises(EvidenceMalformedError, match=f"no use for {name}"):
+        checked(replace(evidence, endorsements=endorsements), machine)
 
 
 def test_evidence_is_taken_apart_to_be_shown(evidence: Evidence) -> None:

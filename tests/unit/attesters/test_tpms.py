@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TPM, TXT and Azure collectors against a real software TPM, and the devices of the kernel."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import struct
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from accord.attesters import AzureVTPM, TPMCollector, opened
+from accord.attesters._azure import (
+    AK_HANDLE,
+    CERTIFICATION_PATH,
+    REPORT_INDEX,
+    TD_QUOTE_PATH,
+    USER_DATA_INDEX,
+)
+from accord.attesters._tpm_commands import AK_RSA2048, ENDORSEMENT, OWNER, TPM, Transmit
+from accord.encoding import sha256
+from accord.errors import (
+    InterfaceFailedError,
+    InterfaceMissingError,
+    ReportRaceError,
+    TPMCommandError,
+)
+from accord.evidence import Evidence, link, verify_unbound
+from accord.evidence.tpm import parse_public, parse_tpm
+from accord.policy import Family
+from accord.testing import SimulatedSNP
+from accord.testing._azure import SETTINGS, _runtime_data, write_hcl_report
+from accord.testing._swtpm import SoftwareTPM
+
+ASKED = bytes(range(64))
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[SoftwareTPM]:
+    """A software TPM that is switched on."""
+    with SoftwareTPM(tmp_path / "tpm") as switched_on:
+        yield switched_on
+
+
+def connected(transmit: Transmit) -> Callable[[], AbstractContextManager[Transmit]]:
+    """How a collector reaches a TPM that is open already."""
+
+    @contextmanager
+    def connect() -> Iterator[Transmit]:
+        yield transmit
+
+    return connect
+
+
+def anchors_of(evidence: Evidence) -> tuple[str, ...]:
+    """The digest of the attestation key, as whoever enrolled it pins it."""
+    return (sha256(parse_public(evidence.aux["ak_public"]).spki),)
+
+
+def test_a_tpm_quotes_its_registers(machine: SoftwareTPM, tmp_path: Path) -> None:
+    """The evidence verifies under its key, and is bound to what was asked."""
+    collector = TPMCollector(connected(machine.transmit), logs={"event_log": tmp_path / "none"})
+    evidence = collector.collect(ASKED)
+    claims, bound = verify_unbound(evidence, anchors=anchors_of(evidence), now=NOW)  # type: ignore[arg-type]
+
+    assert link("tpm", ASKED) == bound["tpm"]
+    assert bytes(32) == claims.measurements["sha256.pcr0"]
+
+
+def test_the_key_is_the_same_each_time_and_leaves_nothing(machine: SoftwareTPM) -> None:
+    """A primary key: more collections than the TPM has slots for keys."""
+    collector = TPMCollector(connected(machine.transmit), logs={})
+    keys = {collector.collect(ASKED).aux["ak_public"] for _ in range(5)}
+
+    assert len(keys) == 1
+
+
+def test_logs_come_along_where_the_kernel_has_them(machine: SoftwareTPM, tmp_path: Path) -> None:
+    """Whether they lead to the registers is the verifier's to say."""
+    (tmp_path / "log").write_bytes(b"events")
+    logs = {"event_log": tmp_path / "log", "ima_log": tmp_path / "none"}
+    evidence = TPMCollector(connected(machine.transmit), logs=logs).collect(ASKED)
+
+    assert {"ak_public", "pcrs", "event_log"} == set(evidence.aux)
+
+
+def test_a_log_that_cannot_be_read_is_not_left_out(machine: SoftwareTPM, tmp_path: Path) -> None:
+    """Evidence without a log that is there would look like that of another machine."""
+    with pytest.raises(InterfaceFailedError, match="Is a directory"):
+        TPMCollector(connected(machine.transmit), logs={"event_log": tmp_path}).collect(ASKED)
+
+
+def test_a_certificate_in_the_tpm_is_an_endorsement(machine: SoftwareTPM) -> None:
+    """Clouds put the certificate of their attestation key into an NV index."""
+    machine.tpm.nv_define(0x01C10000, 4)
+    machine.tpm.nv_write(0x01C10000, b"cert", authority=OWNER)
+    evidence = TPMCollector(connected(machine.transmit), certificate=0x01C10000, logs={}).collect(
+        ASKED
+    )
+
+    assert dict(evidence.endorsements) == {"ak_certificate": b"cert"}
+
+
+def test_a_register_that_changes_is_read_again(machine: SoftwareTPM) -> None:
+    """Values and quote are of the same moment; a register without rest is an error."""
+    left = [1]
+
+    def extending(command: bytes) -> bytes:
+        response = machine.transmit(command)
+        if command[6:10] == struct.pack(">I", 0x17E) and left[0]:  # TPM2_PCR_Read
+            left[0] -= 1
+            machine.tpm.pcr_extend(10, {"sha256": bytes(32)})
+        return response
+
+    collector = TPMCollector(connected(extending), logs={})
+    evidence = collector.collect(ASKED)
+    assert verify_unbound(evidence, anchors=anchors_of(evidence), now=NOW)  # type: ignore[arg-type]
+    left[0] = 1000
+    with pytest.raises(ReportRaceError, match="the TPM was used"):
+        collector.collect(ASKED)
+
+
+def test_a_late_launch_is_quoted_with_its_registers(machine: SoftwareTPM) -> None:
+    """TXT: PCR 17 and 18 are among them, and the nonce is TXT's."""
+    machine.late_launch(b"SINIT")
+    machine.set_locality(2)
+    machine.tpm.pcr_extend(18, {"sha256": bytes(32)})
+    machine.set_locality(0)
+    evidence = TPMCollector(connected(machine.transmit), family=Family.TXT, logs={}).collect(ASKED)
+    claims, bound = verify_unbound(evidence, anchors=anchors_of(evidence), now=NOW)  # type: ignore[arg-type]
+
+    assert link("txt", ASKED) == bound["txt"]
+    assert claims.measurements["sha256.pcr17"] != bytes(32)
+
+
+# --- the character device -------------------------------------------------------------------
+
+
+def test_a_device_is_written_and_read_whole(tmp_path: Path) -> None:
+    """One write is a command, one read its response: a terminal stands for the device."""
+    controller, terminal = os.openpty()
+    tty.setraw(terminal)
+
+    def answer() -> None:
+        os.write(controller, b"answer to " + os.read(controller, 4096))
+
+    answers = threading.Thread(target=answer)
+    answers.start()
+    with opened(Path(os.ttyname(terminal))) as transmit:
+        assert transmit(b"command") == b"answer to command"
+    answers.join()
+    os.close(controller)
+    os.close(terminal)
+
+
+def test_a_device_that_is_missing_or_no_tpm_is_an_error(tmp_path: Path) -> None:
+    """No device; a file that answers nothing; a folder."""
+    with pytest.raises(InterfaceMissingError, match="does not exist"), opened(tmp_path / "none"):
+        pass
+    (tmp_path / "file").touch()
+    with (
+        opened(tmp_path / "file") as transmit,
+        pytest.raises(TPMCommandError),
+    ):
+        TPM(transmit).nv_size(1)
+    with pytest.raises(InterfaceFailedError, match="directory"), opened(tmp_path):
+        pass
+    with (
+        opened(Path("/dev/full")) as transmit,
+        pytest.raises(InterfaceFailedError, match="No space"),
+    ):
+        transmit(b"command")
+
+
+# --- Azure ----------------------------------------------------------------------------------
+
+
+class Paravisor:
+    """Writes a report into the vTPM some time after the guest wrote its user data."""
+
+    def __init__(self, machine: SoftwareTPM, hardware: SimulatedSNP, *, lazy: bool = False) -> None:
+        self.naps = 0
+        self._machine, self._hardware, self._lazy = machine, hardware, lazy
+        tpm = machine.tpm
+        self._public, key = tpm.create_primary(ENDORSEMENT, AK_RSA2048)
+        self._persist(key)
+        tpm.flush(key)
+        tpm.nv_define(REPORT_INDEX, 2600)
+        self._write(b"")
+
+    def _persist(self, key: int) -> None:
+        """TPM2_EvictControl (part 3, 28.5), which no collector needs."""
+        password = struct.pack(">IHBH", 0x40000009, 0, 0, 0)
+        body = struct.pack(">III", OWNER, key, len(password)) + password
+        body += struct.pack(">I", AK_HANDLE)
+        command = struct.pack(">HII", 0x8002, 10 + len(body), 0x120) + body
+        assert self._machine.transmit(command)[6:10] == bytes(4)
+
+    def _write(self, user_data: bytes) -> None:
+        runtime = _runtime_data(self._public, SETTINGS, user_data)
+        bound = bytes.fromhex(sha256(runtime).removeprefix("sha256:")).ljust(64, b"\0")
+        self.report = self._hardware.collect(bound)
+        blob = write_hcl_report(Family.SNP, self.report.blob, runtime)
+        self._machine.tpm.nv_write(REPORT_INDEX, blob)
+
+    def sleep(self, _: float) -> None:
+        self.naps += 1
+        if not self._lazy:
+            self._write(self._machine.tpm.nv_read(USER_DATA_INDEX))
+
+
+@pytest.fixture(scope="module")
+def hardware(tmp_path_factory: pytest.TempPathFactory) -> SimulatedSNP:
+    """An SNP machine; its RSA keys take a second."""
+    return SimulatedSNP.create(tmp_path_factory.mktemp("snp") / "snp")
+
+
+def test_an_azure_vm_proves_hardware_and_vtpm(machine: SoftwareTPM, hardware: SimulatedSNP) -> None:
+    """Report, user data, quote; the certificates come from the metadata service."""
+    paravisor = Paravisor(machine, hardware)
+    asked: list[str] = []
+
+    def ask(path: str, body: bytes | None) -> bytes:
+        asked.append(path)
+        assert body is None
+        vcek, *above = _pem(paravisor.report)
+        return json.dumps(
+            {"vcekCert": vcek, "certificateChain": "".join(above), "tcbm": "0", "cacheControl": "1"}
+        ).encode()
+
+    collector = AzureVTPM(connected(machine.transmit), ask=ask, logs={}, sleep=paravisor.sleep)
+    evidence = collector.collect(ASKED)
+    _, bound = verify_unbound(evidence, anchors=hardware.anchors, now=NOW)
+
+    assert {"report_data": ASKED, "azure": link("azure", ASKED)} == dict(bound)
+    assert asked == [CERTIFICATION_PATH]
+    # The index of the user data is there now, and is written again.
+    assert collector.collect(bytes(63) + b"1").blob != evidence.blob
+
+
+def _pem(evidence: Evidence) -> list[str]:
+    """The certificates of SNP evidence as the metadata service writes them."""
+    from accord.collateral._pieces import to_pem
+    from accord.evidence import load_certificates
+
+    leaf = load_certificates(evidence.endorsements["vcek"], what="vcek")[:1]
+    above = [
+        certificate
+        for name in ("ask", "ark", "cert_chain")
+        if name in evidence.endorsements
+        for certificate in load_certificates(evidence.endorsements[name], what=name)
+    ]
+    return [to_pem([certificate]).decode() for certificate in (*leaf, *above)]
+
+
+def test_nothing_leaves_the_vm_unless_it_may(machine: SoftwareTPM, hardware: SimulatedSNP) -> None:
+    """Without `ask` there are no certificates, and nobody is asked."""
+    paravisor = Paravisor(machine, hardware)
+    evidence = AzureVTPM(connected(machine.transmit), logs={}, sleep=paravisor.sleep).collect(ASKED)
+
+    assert dict(evidence.endorsements) == {}
+
+
+def test_a_paravisor_that_never_answers_is_a_failure(
+    machine: SoftwareTPM, hardware: SimulatedSNP
+) -> None:
+    """An old report would be bound to somebody else's question."""
+    paravisor = Paravisor(machine, hardware, lazy=True)
+    collector = AzureVTPM(connected(machine.transmit), logs={}, sleep=paravisor.sleep)
+    with pytest.raises(InterfaceFailedError, match="after 10 attempts"):
+        collector.collect(ASKED)
+
+    assert paravisor.naps == 9
+
+
+def test_a_metadata_service_that_sends_nonsense_is_a_failure(
+    machine: SoftwareTPM, hardware: SimulatedSNP
+) -> None:
+    """Its answer is read strictly."""
+    paravisor = Paravisor(machine, hardware)
+    collector = AzureVTPM(
+        connected(machine.transmit), ask=lambda *_: b"{}", logs={}, sleep=paravisor.sleep
+    )
+    with pytest.raises(InterfaceFailedError, match="metadata service"):
+        collector.collect(ASKED)
+
+
+def test_a_td_report_is_turned_into_a_quote() -> None:
+    """The host's quoting service: base64url in and out."""
+    from accord.attesters._azure import _td_quote
+
+    def ask(path: str, body: bytes | None) -> bytes:
+        assert path == TD_QUOTE_PATH
+        report = json.loads(body or b"")["report"]
+        quote = base64.urlsafe_b64decode(report + "==")[::-1]
+        return json.dumps({"quote": base64.urlsafe_b64encode(quote).decode().rstrip("=")}).encode()
+
+    assert _td_quote(ask, b"\xfb\xff report") == b"troper \xff\xfb"
+    with pytest.raises(InterfaceFailedError, match="metadata service"):
+        _td_quote(lambda *_: b"[]", b"")
+
+
+def test_the_blob_is_what_the_tpm_signed(machine: SoftwareTPM) -> None:
+    """`parse` shows the same nonce."""
+    evidence = TPMCollector(connected(machine.transmit), logs={}).collect(ASKED)
+    assert link("tpm", ASKED) == parse_tpm(evidence).quote.attest.extra_data
