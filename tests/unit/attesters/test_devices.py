@@ -25,6 +25,7 @@ from accord.attesters import (
     collect_composite,
     metadata_service,
 )
+from accord.attesters._collector import read_all, read_optional
 from accord.attesters._nsm import IOCTL_RAW, MAX_RESPONSE_BYTES, Message
 from accord.errors import InterfaceFailedError, InterfaceMissingError
 from accord.evidence import Evidence, link
@@ -303,3 +304,12 @@ def test_a_metadata_service_that_fails_is_a_failure(service: tuple[str, list[Any
             metadata_service(base)(path, None)
     with pytest.raises(InterfaceFailedError):
         metadata_service("http://127.0.0.1:1")("/a", None)
+
+
+def test_files_of_the_kernel_are_read_whole_and_bounded(tmp_path: Path) -> None:
+    """Whatever size they say they have; more than the limit is not read."""
+    (tmp_path / "file").write_bytes(bytes(100))
+    assert len(read_all(tmp_path / "file")) == 100
+    with pytest.raises(OSError, match="more than 99 bytes"):
+        read_all(tmp_path / "file", limit=99)
+    assert read_optional(tmp_path / "file" / "below") is None

@@ -197,7 +197,7 @@ class Paravisor:
 
     def transmit(self, command: bytes) -> bytes:
         """The report's index is larger than any that a software TPM has: this answers for it."""
-        code, first, second = struct.unpack(">6xIII", command[:18])
+        code, first, second = struct.unpack(">6xIII", command[:18].ljust(18, b"\0"))
         if (code, first) == (0x169, REPORT_INDEX):  # TPM2_NV_ReadPublic
             public = struct.pack(">IHIHH", REPORT_INDEX, 0x000B, 0, 0, len(self._blob))
             body = struct.pack(">H", len(public)) + public + bytes(2)

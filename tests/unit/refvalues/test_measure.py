@@ -3,6 +3,7 @@
 
 import hashlib
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,10 +219,8 @@ def test_damaged_images_raise_nothing_else(data: st.DataObject) -> None:
     spots = st.integers(0x100, 0x100 + 176) | st.integers(end - 60, end - 1)
     for at in data.draw(st.lists(spots, min_size=1, max_size=3)):
         image[at] = data.draw(st.integers(0, 255))
-    try:
+    with suppress(AccordError):
         parse_tdvf(bytes(image))
-    except AccordError:
-        pass
 
 
 # --- SNP ------------------------------------------------------------------------------------
@@ -287,6 +286,7 @@ def test_what_is_no_ovmf_is_refused(firmware: Path, tmp_path: Path) -> None:
         firmware.write_bytes(data)
         with pytest.raises(ImageRefusedError):
             digest(firmware)
+    firmware.write_bytes(ovmf())
     with pytest.raises(ImageRefusedError, match="EPYC-v9 is unknown; there are EPYC"):
         digest(firmware, vcpu_type="EPYC-v9")
     with pytest.raises(ImageRefusedError, match="No such file"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.board import Person, World, policy_json, service_json
+from tests.support.board import Person, World, policy_json, service_json, terms
 
 from accord.errors import AppraisalError, BindingMismatchError
 from accord.evidence import Binding, Claims, Evidence, Purpose, verify_unbound
@@ -56,7 +56,11 @@ class Place:
 
     def found(self, attestation: dict[str, Any]) -> None:
         document = policy_json(services={"train": service_json(attestation=[attestation])})
-        self.world = World.enacted(document, anchors=self.anchors)
+        self.world = World.founded(anchors=self.anchors)
+        self.world.start()
+        for name in ("ann/records", "bob/records", "lab/code"):
+            self.world.offer(name, terms=terms(not_after=self.now + timedelta(days=1)))
+        self.world.enact_policy(document)
         self.challenges = Challenges(secrets.token_bytes)
 
     def ask(self, attest: Callable[[Binding], Evidence] | None = None) -> Decision:
