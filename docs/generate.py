@@ -63,10 +63,12 @@ def cli_page() -> str:
     context = click.Context(cli, info_name="accord")
     for noun in cli.list_commands(context):
         group = cli.get_command(context, noun)
+        parts.append(f"## accord {noun}\n")
         if not isinstance(group, click.Group):
-            message = f"{noun} is no group"
-            raise TypeError(message)
-        parts += [f"## accord {noun}\n", _paragraphs(group.help or "")]
+            if group is not None:  # a noun without verbs: doctor
+                parts += list(_command(group, click.Context(group, context, info_name=noun)))[1:]
+            continue
+        parts.append(_paragraphs(group.help or ""))
         inner = click.Context(group, parent=context, info_name=noun)
         for verb in group.list_commands(inner):
             command = group.get_command(inner, verb)

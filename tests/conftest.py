@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.live import Board, Hardware, ServiceProcess, accord, found_board
-
 from accord.testing import SoftwareTPM
+from tests.support.live import Board, Hardware, ServiceProcess, accord, found_board
 
 # How long one example takes says more about the machine than about us: what a test says about
 # time is its bound on the number of examples.

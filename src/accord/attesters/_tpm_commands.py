@@ -80,7 +80,7 @@ _CHUNK_BYTES = 512
 
 _RC_RETRY = struct.pack(">I", 0x922)
 _RETRIES = 16
-"""A TPM that still has to test an algorithm asks for its first command again (part 3, 5.4)."""
+"""A TPM that still has to test an algorithm asks for its first command again (part 2, 6.6)."""
 
 _ALG_NULL = 0x0010
 _POLICY_SESSION = 0x01
@@ -141,7 +141,7 @@ EK_P384: Final = (
 """Template H-3."""
 
 # fixedTPM|fixedParent|sensitiveDataOrigin|userWithAuth|noDA|restricted|sign: without noDA a few
-# power failures would lock the key (part 1, 19.8.6).
+# power failures would lock the key (part 1, 19.8).
 _SIGNING = 0x00050472
 
 AK_P256: Final = (

@@ -170,6 +170,7 @@ class CollateralCache:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Of two writers one waits: both of their entries stay."""
+        self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -58,7 +58,7 @@ class ManifestProfileError(ReferenceValueError):
 
     code = "accord-REF-007"
     exit_code = ExitCode.FAILURE
-    hint = "docs/reference/policy.md says which manifests are understood, and what of them"
+    hint = "docs/how-to/measure-reference-values.md says which manifests are understood"
 
 
 class MeasuringExtraMissingError(ReferenceValueError):

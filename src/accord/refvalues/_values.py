@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
-from accord.encoding import Digest, Fields, JSONValue
+from accord.encoding import Fields, JSONValue
 from accord.errors import MalformedError
 from accord.policy import AttestationVariant, ComponentRule, Family, Scalar
 
@@ -27,8 +27,8 @@ def _nothing() -> Mapping[str, T]:
 class ReferenceValues:
     """What a policy can name of one environment.
 
-    ``anchors`` are keys that vouch for such environments. ``caveats`` say what the values do
-    not prove, and what was left out: whoever uses them should have read these.
+    ``caveats`` say what the values do not prove, and what was left out: whoever uses them
+    should have read these.
     """
 
     family: Family
@@ -36,8 +36,6 @@ class ReferenceValues:
     attributes: Mapping[str, tuple[Scalar, ...]] = field(default_factory=_nothing)
     minimums: Mapping[str, int] = field(default_factory=_nothing)
     components: tuple[ComponentRule, ...] = ()
-    instances: tuple[bytes, ...] = ()
-    anchors: tuple[Digest, ...] = ()
     caveats: tuple[str, ...] = ()
 
     def variant(self) -> dict[str, JSONValue]:
@@ -51,7 +49,6 @@ class ReferenceValues:
             "attributes": {name: list(values) for name, values in self.attributes.items()},
             "minimums": dict(self.minimums),
             "components": [rule.to_json() for rule in self.components],
-            "allowed_instances": [value.hex() for value in self.instances],
         }
         return written | {name: value for name, value in optional.items() if value}
 
@@ -66,7 +63,6 @@ class ReferenceValues:
 
     def to_json(self) -> JSONValue:
         return {
-            "anchors": list(self.anchors),
             "attestation": [self.variant()],
             "missing": self.missing,
             "caveats": list(self.caveats),

@@ -28,7 +28,7 @@ from accord.testing._vendor import SimulatedVendor, encode_key, take_key
 
 _SCHEMA = "accord.simulated-platform.v1"
 _SECRET_FILE = "platform.secret.json"  # noqa: S105 - a file name
-_VENDOR_FOLDER = "vendor"
+_VENDOR_FOLDER, _PLATFORM_FOLDER = "vendor", "platform"
 _WHAT = "SGX and TDX platform"
 _REPORT_DATA_BYTES = 64
 _REGISTER_BYTES = 48
@@ -49,9 +49,14 @@ class SimulatedPlatform:
 
     @classmethod
     def with_vendor(cls, home: Path, *, now: datetime | None = None) -> SimulatedPlatform:
-        """The platform in ``home``, new or not, of a vendor of its own in the same folder."""
+        """The platform below ``home``, new or not, of a vendor that is there too."""
         SimulatedVendor.create(home / _VENDOR_FOLDER, now=now)
-        return cls.create(home, home / _VENDOR_FOLDER, now=now)
+        return cls.create(home / _PLATFORM_FOLDER, home / _VENDOR_FOLDER, now=now)
+
+    @classmethod
+    def load_with_vendor(cls, home: Path, *, now: datetime | None = None) -> SimulatedPlatform:
+        """What `with_vendor` made. Raises ``SimulatorStateError``."""
+        return cls.load(home / _PLATFORM_FOLDER, now=now)
 
     @classmethod
     def create(
@@ -135,12 +140,17 @@ class SimulatedTDX:
     @classmethod
     def load(cls, home: Path, *, now: datetime | None = None) -> SimulatedTDX:
         """What was created in ``home``. Raises ``SimulatorStateError``."""
-        platform = SimulatedPlatform.load(home, now=now)
+        platform = SimulatedPlatform.load_with_vendor(home, now=now)
         return platform.attester(simulated_measurements(Role.SHIELD))
 
     @property
     def root_digest(self) -> Digest:
         return self.platform.vendor.root_digest
+
+    @property
+    def anchors(self) -> tuple[Digest, ...]:
+        """What to pin so that its evidence verifies."""
+        return (self.root_digest,)
 
     @property
     def collateral(self) -> Collateral:

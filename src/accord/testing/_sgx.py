@@ -42,7 +42,7 @@ class SimulatedSGX:
     @classmethod
     def load(cls, home: Path, *, now: datetime | None = None) -> SimulatedSGX:
         """What was created in ``home``. Raises ``SimulatorStateError``."""
-        return cls.on(SimulatedPlatform.load(home, now=now))
+        return cls.on(SimulatedPlatform.load_with_vendor(home, now=now))
 
     @classmethod
     def on(cls, platform: SimulatedPlatform, *, debug: bool = False) -> SimulatedSGX:
@@ -54,6 +54,11 @@ class SimulatedSGX:
     @property
     def root_digest(self) -> Digest:
         return self.platform.vendor.root_digest
+
+    @property
+    def anchors(self) -> tuple[Digest, ...]:
+        """What to pin so that its evidence verifies."""
+        return (self.root_digest,)
 
     @property
     def collateral(self) -> Collateral:

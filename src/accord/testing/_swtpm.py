@@ -58,11 +58,15 @@ class SoftwareTPM:
         program = shutil.which(PROGRAM)
         if program is None:
             raise SimulatedTPMMissingError(what=_WHAT, program=PROGRAM)
-        self._acquire()
         try:
+            self._acquire()
             self._start(program)
             self.tpm.properties(0x100, 1)  # it answers: its state could be read
-        except (TPMCommandError, OSError) as exc:
+        except OSError as exc:
+            self._stop()
+            detail = str(exc.strerror)
+            raise SimulatorStateError(what=_WHAT, path=self._state, detail=detail) from exc
+        except TPMCommandError as exc:
             self._stop()
             raise SimulatorStateError(what=_WHAT, path=self._state, detail=self._said()) from exc
         return self

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import sys
 from collections.abc import Callable
@@ -223,9 +224,15 @@ def test_permissions_are_those_of_the_process(tmp_path: Path) -> None:
     assert found(Machine(root=tmp_path), "nitro").missing == ()
 
 
-def test_a_group_without_a_name_is_its_group(tmp_path: Path) -> None:
+def test_a_group_without_a_name_is_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A device of a group that this machine does not know."""
     machine = imagined(tmp_path, "dev/nsm", accessible=lambda *_: False)
-    os.chown(tmp_path / "dev/nsm", -1, 54321)
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(grp, "getgrgid", unknown)
 
     assert "join group its group" in found(machine, "nitro").missing[0]

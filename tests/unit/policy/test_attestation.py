@@ -207,7 +207,7 @@ def variants(draw: st.DrawFn, *, family: Family, part: bool = False) -> JSON:
             document[kind] = {name: draw(some(value_of(family, name))) for name in named}
     numbers = [name for name, kind in known.attributes.items() if kind is int]
     free = sorted(set(numbers) - set(document.get("attributes", {})))
-    if free and draw(st.booleans()):
+    if draw(st.booleans()) and free:
         document["minimums"] = {draw(st.sampled_from(free)): draw(SCALARS[int])}
     if "components" in alternative or draw(st.booleans()):
         document["components"] = draw(rules())

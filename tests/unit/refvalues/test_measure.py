@@ -364,7 +364,6 @@ def test_the_yaml_is_read_as_the_same_variant() -> None:
                 "vbios_version": ("2026-01-01",),
             },
             measurements={"fwid": (bytes.fromhex("12e4" * 24),)},
-            instances=(b"\x12", b"\0"),
         ),
         measure_enclave(sigstruct()),
     ]

@@ -52,7 +52,7 @@ def test_its_evidence_proves_its_measurements(
     attester_as_protocol: Attester = attester
     claims = check(platform, attester_as_protocol.collect(BINDING.report_data()))
 
-    assert dict(attester.measurements) == dict(claims.measurements)
+    assert attester.measurements.items() <= claims.measurements.items()
 
 
 def test_evidence_for_other_report_data_does_not_serve(

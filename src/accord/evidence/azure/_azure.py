@@ -76,9 +76,10 @@ def verify_azure(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime
     """
     # (1) The bytes are an HCL report.
     report = parse_hcl_report(evidence.blob)
-    # (2) and (3) The hardware's report is genuine, and carries the hash of the runtime data.
+    # (2) The hardware's report is genuine.
     verify_hardware = _verify_snp if report.hardware is Family.SNP else _verify_td
     hardware, report_data = verify_hardware(evidence, report, anchors=anchors, now=now)
+    # (3) It carries the hash of the runtime data.
     if not report.binds(report_data):
         raise EvidenceSignatureError(
             what="runtime data", expected="the hardware's report (its report data differ)"

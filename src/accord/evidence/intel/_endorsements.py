@@ -157,12 +157,17 @@ def read_platform(pck: Certificate) -> PCKExtension:
     return parse_pck_extension(extension)
 
 
+def carries_chain(quote: Quote) -> bool:
+    """Whether the PCK chain is in the quote itself, in PEM: one of Intel's samples has DER."""
+    return quote.certification_type == TYPE_PCK_CHAIN and b"-----BEGIN" in quote.certification_data
+
+
 def pck_chain(quote: Quote, collateral: Collateral) -> bytes:
     """The chain in the quote, or beside it where the quote only says which one (A.3.9).
 
     Raises ``EvidenceMalformedError`` where it is in neither.
     """
-    if quote.certification_type == TYPE_PCK_CHAIN and b"-----BEGIN" in quote.certification_data:
+    if carries_chain(quote):
         return quote.certification_data
     if collateral.pck_certificate_chain is not None:
         return _octets(collateral.pck_certificate_chain)

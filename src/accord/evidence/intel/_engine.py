@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import import_module
@@ -22,7 +23,7 @@ from accord.evidence.intel import _sgx, _tdx
 from accord.evidence.intel._chains import PCK_CHAIN, find_chain
 from accord.evidence.intel._claims import Verdict
 from accord.evidence.intel._collateral import Collateral
-from accord.evidence.intel._endorsements import Sources, pck_chain
+from accord.evidence.intel._endorsements import Sources, carries_chain, pck_chain
 from accord.evidence.intel._import import list_der
 from accord.evidence.intel._pck import SGX_TYPES, PCKExtension
 from accord.evidence.intel._quote import Quote
@@ -66,6 +67,8 @@ def _judge(
     library: Any, evidence: Evidence, quote: Quote, anchors: Sequence[Digest], now: datetime
 ) -> Verdict:
     collateral = Collateral.from_endorsements(evidence.endorsements)
+    if carries_chain(quote):  # the library would prefer the one beside it
+        collateral = replace(collateral, pck_certificate_chain=None)
     chain, root = _chain(quote, collateral, anchors)
     try:
         found = _run(library, evidence.blob, collateral, root, int(now.timestamp()))

@@ -2,7 +2,7 @@
 """Intel quotes: SGX version 3, TDX versions 4 and 5. Bytes to fields, nothing verified.
 
 Layouts: Intel SGX ECDSA Quote Library Reference, appendix A (version 3); Intel TDX DCAP Quoting
-Library API, appendix A.3 (4) and A.4 (5); restated in docs/spec/evidence/intel.md, 1 to 3.
+Library API, appendix A.3 (4) and A.4 (5); restated in docs/spec/evidence/intel.md, 2 and 3.
 """
 
 from __future__ import annotations

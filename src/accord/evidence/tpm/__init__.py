@@ -4,7 +4,14 @@
 from accord.evidence.tpm._bootfacts import BootFacts, boot_facts
 from accord.evidence.tpm._credential import AKEnrolment, Credential, EnrolledAK, make_credential
 from accord.evidence.tpm._eventlog import Event, EventLog, check_replay, parse_event_log, replay
-from accord.evidence.tpm._ima import IMAEntry, IMALog, parse_ima_log, replay_ima, replay_until
+from accord.evidence.tpm._ima import (
+    IMAEntries,
+    IMAEntry,
+    IMALog,
+    parse_ima_log,
+    replay_ima,
+    replay_until,
+)
 from accord.evidence.tpm._import import (
     import_go_attestation,
     import_quote,
@@ -45,6 +52,7 @@ __all__ = [
     "EnrolledAK",
     "Event",
     "EventLog",
+    "IMAEntries",
     "IMAEntry",
     "IMALog",
     "ParsedTPM",

@@ -82,7 +82,7 @@ def make_credential(
     if ek.name_hash not in _HASHES or len(secret) > _HASHES[ek.name_hash].digest_size:
         raise EvidenceMalformedError(what=_EK, detail=f"{ek.name_hash} is too short for the secret")
     seed, encrypted = _share_seed(ek, entropy)
-    # 24.4 and 24.5: encrypted by one key, authenticated together with the name by another.
+    # Part 1, 24: encrypted by one key, authenticated together with the name by another.
     key = kdfa(ek.name_hash, seed, b"STORAGE\0", context=ak_name, bits=ek.symmetric)
     # A fresh seed makes a fresh key, so that the initialization vector can be zero.
     cipher = Cipher(AES(key), CFB(bytes(16))).encryptor()
@@ -98,7 +98,7 @@ def _sized(data: bytes) -> bytes:
 
 
 def _share_seed(ek: Public, entropy: Entropy) -> tuple[bytes, bytes]:
-    """A seed, and how the TPM finds it (part 1, B.10.3 for RSA and C.6.3 for ECC)."""
+    """A seed, and how the TPM finds it (part 1, annexes B for RSA and C for ECC)."""
     digest = _HASHES[ek.name_hash]
     if isinstance(ek.key, rsa.RSAPublicKey):
         seed = entropy(digest.digest_size)
@@ -119,7 +119,7 @@ def _point(key: ec.EllipticCurvePublicKey) -> tuple[bytes, bytes]:
 
 
 def kdfa(name: str, key: bytes, label: bytes, *, context: bytes, bits: int) -> bytes:
-    """SP 800-108 in counter mode with HMAC (part 1, 11.4.10.2); ``label`` ends in a zero."""
+    """SP 800-108 in counter mode with HMAC (part 1, 11.4); ``label`` ends in a zero."""
     made, counter = b"", 0
     while 8 * len(made) < bits:
         counter += 1
@@ -129,7 +129,7 @@ def kdfa(name: str, key: bytes, label: bytes, *, context: bytes, bits: int) -> b
 
 
 def kdfe(name: str, z: bytes, label: bytes, *, parties: bytes, bits: int) -> bytes:
-    """SP 800-56A concatenation KDF (part 1, 11.4.10.3); ``label`` ends in a zero."""
+    """SP 800-56A concatenation KDF (part 1, 11.4); ``label`` ends in a zero."""
     made, counter = b"", 0
     while 8 * len(made) < bits:
         counter += 1

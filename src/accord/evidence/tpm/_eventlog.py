@@ -85,7 +85,7 @@ def parse_event_log(data: bytes) -> EventLog:
     """
     if len(data) > MAX_EVENT_LOG_BYTES:
         raise EvidenceMalformedError(what=_WHAT, detail=f"larger than {MAX_EVENT_LOG_BYTES} bytes")
-    # No event is all zeros or all 0xFF: a digest count is not 0, nor a register 0xFFFFFFFF.
+    # No event is all zeros, or all 0xFF: it would measure nothing, or have no register.
     padded = len(data) - min(len(data.rstrip(fill)) for fill in (b"\0", b"\xff"))
     if padded == len(data):
         raise EvidenceMalformedError(what=_WHAT, detail="is empty")
@@ -141,7 +141,7 @@ def _read_sha1_event(reader: Reader) -> Event:
 def _read_agile_event(reader: Reader, algorithms: Mapping[int, tuple[str, int]]) -> Event:
     """TCG_PCR_EVENT2 (10.2.2): register, type, tagged digests, sized data."""
     index, kind, count = reader.number(4), reader.number(4), reader.number(4)
-    if not 1 <= count <= len(algorithms):
+    if count > len(algorithms):
         raise EvidenceMalformedError(
             what=_WHAT, detail=f"an event has {count} digests, of {len(algorithms)} algorithms"
         )

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from binascii import unhexlify
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, overload
 
 from accord.errors import EvidenceMalformedError, LogMismatchError
 from accord.evidence._reader import Reader
@@ -64,11 +65,60 @@ class IMAEntry(NamedTuple):
     signature: bytes
 
 
+Row = tuple[int, bool, bytes, bytes, bytes, bytes]
+"""The fields of an `IMAEntry`."""
+
+
+class IMAEntries(Sequence[IMAEntry]):
+    """Entries in order, held by column: a log may have 100,000 of them."""
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, columns: Sequence[Sequence[Any]]) -> None:
+        self._columns = tuple(map(tuple, columns))
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> IMAEntries:
+        return cls(list(zip(*rows, strict=True)) or [()] * len(IMAEntry._fields))
+
+    def rows(self) -> Iterator[Row]:
+        """All entries, without an object for each."""
+        return zip(*self._columns, strict=True)
+
+    def of_register(self, register: int) -> IMAEntries:
+        """Those that extended ``register``."""
+        chosen = [index == register for index in self._columns[0]]
+        if all(chosen):
+            return self
+        return IMAEntries([tuple(compress(column, chosen)) for column in self._columns])
+
+    @overload
+    def __getitem__(self, at: int) -> IMAEntry: ...
+    @overload
+    def __getitem__(self, at: slice) -> IMAEntries: ...
+    def __getitem__(self, at: int | slice) -> IMAEntry | IMAEntries:
+        if isinstance(at, slice):
+            return IMAEntries([column[at] for column in self._columns])
+        return IMAEntry._make(column[at] for column in self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IMAEntries) and self._columns == other._columns
+
+    def __hash__(self) -> int:
+        return hash(self._columns)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} IMA entries>"
+
+
 @dataclass(frozen=True, slots=True)
 class IMALog:
     """The entries of a log, in order; replayed by nothing yet."""
 
-    entries: tuple[IMAEntry, ...]
+    entries: IMAEntries
 
 
 class _UnknownAlgorithmError(Exception):
@@ -85,8 +135,8 @@ def parse_ima_log(data: bytes) -> IMALog:
     if len(data) > MAX_IMA_LOG_BYTES:
         raise EvidenceMalformedError(what=_WHAT, detail=f"larger than {MAX_IMA_LOG_BYTES} bytes")
     # A binary log starts with a register as 32-bit number; text has no zeros at all.
-    entries = _binary_entries(data) if data[1:4] == bytes(3) else _text_entries(data)
-    return IMALog(tuple(entries))
+    read = _read_binary if data[1:4] == bytes(3) else _read_text
+    return IMALog(read(data))
 
 
 def _refused(number: int, detail: str) -> EvidenceMalformedError:
@@ -97,23 +147,34 @@ def _show(data: bytes) -> str:
     return data[:_MAX_TEMPLATE_NAME].decode("ascii", "replace")
 
 
-def _text_entries(data: bytes) -> Iterator[IMAEntry]:
+def _read_text(data: bytes) -> IMAEntries:
     """Lines of register, template digest, template, and the template's fields."""
-    if not data:
-        return
-    for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):
+    registers: list[int] = []
+    violations: list[bool] = []
+    measured: list[bytes] = []
+    digests: list[bytes] = []
+    names: list[bytes] = []
+    signatures: list[bytes] = []
+    lines = data.removesuffix(b"\n").split(b"\n") if data else []
+    for number, line in enumerate(lines, 1):
         try:
             register, digest, template, fields = line.lstrip().split(b" ", 3)
             if len(digest) not in _HEX_DIGITS_OF_DIGESTS:
                 raise _refused(number, f"a template digest of {len(digest)} hex digits")
-            file = _TEMPLATES[template](fields)
-            yield IMAEntry(_REGISTERS[register], not digest.strip(b"0"), *file)
+            hashed, file_digest, name, signature = _TEMPLATES[template](fields)
+            registers.append(_REGISTERS[register])
+            violations.append(not digest.strip(b"0"))
+            measured.append(hashed)
+            digests.append(file_digest)
+            names.append(name)
+            signatures.append(signature)
         except _UnknownAlgorithmError as exc:
             raise _refused(number, f"digest algorithm {exc} is not supported") from None
         except KeyError as exc:
             raise _refused(number, f"{_show(exc.args[0])} is not supported") from None
         except ValueError:
             raise _refused(number, "its fields are not those of its template") from None
+    return IMAEntries((registers, violations, measured, digests, names, signatures))
 
 
 _Prefixes = Mapping[bytes, tuple[int, bytes]]
@@ -203,8 +264,12 @@ _TEMPLATES: Mapping[bytes, Callable[[bytes], _File]] = MappingProxyType(
 )
 
 
-def _binary_entries(data: bytes) -> Iterator[IMAEntry]:
+def _read_binary(data: bytes) -> IMAEntries:
     """Register, SHA-1 template digest, sized template name, template data (little-endian)."""
+    return IMAEntries.of(_binary_rows(data))
+
+
+def _binary_rows(data: bytes) -> Iterator[Row]:
     reader, number = Reader(data, _WHAT), 0
     while reader.left:
         number += 1
@@ -221,7 +286,7 @@ def _binary_entries(data: bytes) -> Iterator[IMAEntry]:
             raise _refused(number, f"digest algorithm {exc} is not supported") from None
         except ValueError:
             raise _refused(number, "its fields are not those of its template") from None
-        yield IMAEntry(register, not digest.strip(b"\0"), *file)
+        yield register, not digest.strip(b"\0"), *file
 
 
 def _binary_file(template: bytes, measured: bytes) -> _File:
@@ -243,13 +308,15 @@ def replay_ima(log: IMALog, bank: str, *, register: int = IMA_REGISTER) -> bytes
 
     Raises ``EvidenceMalformedError`` for a bank that is not supported.
     """
-    *_, value = bytes(_hash(bank)().digest_size), *_values(log, bank, register)
+    value = bytes(_hash(bank)().digest_size)
+    for value in _values(log.entries.of_register(register), bank):  # noqa: B007 - the last
+        pass
     return value
 
 
 def replay_until(
     log: IMALog, value: bytes, *, bank: str, register: int = IMA_REGISTER
-) -> tuple[IMAEntry, ...]:
+) -> IMAEntries:
     """The entries that ``value``, which a quote signed, proves: the first ones of ``log``.
 
     Files are measured all the time, so a log that was read after the quote has more entries;
@@ -258,11 +325,10 @@ def replay_until(
     Raises ``LogMismatchError`` where no prefix leads to ``value``, and
     ``EvidenceMalformedError`` for a bank that is not supported.
     """
-    entries = [entry for entry in log.entries if entry.register == register]
-    replayed = b""
-    for count, replayed in enumerate(_values(log, bank, register), 1):
+    entries, replayed = log.entries.of_register(register), b""
+    for count, replayed in enumerate(_values(entries, bank), 1):
         if replayed == value:
-            return tuple(entries[:count])
+            return entries[:count]
     raise LogMismatchError(
         what=_WHAT,
         register=f"{bank} PCR {register}",
@@ -278,16 +344,15 @@ def _hash(bank: str) -> Callable[..., hashlib._Hash]:
     return extend
 
 
-def _values(log: IMALog, bank: str, register: int) -> Iterator[bytes]:
-    """The register after each of its entries; a violation extends 0xFF (ima_add_violation)."""
+def _values(entries: IMAEntries, bank: str) -> Iterator[bytes]:
+    """A register after each of its entries; a violation extends 0xFF (ima_add_violation)."""
     extend = _hash(bank)
     value = bytes(extend().digest_size)
     ones = b"\xff" * len(value)
-    for index, violation, measured, *_ in log.entries:
-        if index == register:
-            digest = ones if violation else extend(measured).digest()
-            value = extend(value + digest).digest()
-            yield value
+    for _, violation, measured, _, _, _ in entries.rows():
+        digest = ones if violation else extend(measured).digest()
+        value = extend(value + digest).digest()
+        yield value
 
 
 def check_boot_aggregate(

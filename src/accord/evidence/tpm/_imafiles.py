@@ -17,7 +17,7 @@ from accord.errors import EvidenceMalformedError
 from accord.evidence._certificate import Certificate, load_certificates
 from accord.evidence._claims import Component
 from accord.evidence._reader import Reader
-from accord.evidence.tpm._ima import IMAEntry
+from accord.evidence.tpm._ima import IMAEntries
 
 KIND: Final = "ima"
 """The kind of components that measured files are."""
@@ -30,9 +30,7 @@ _SIGNED_HASHES: Mapping[int, hashes.HashAlgorithm] = MappingProxyType(
 )
 
 
-def ima_components(
-    entries: Sequence[IMAEntry], *, certificates: bytes = b""
-) -> tuple[Component, ...]:
+def ima_components(entries: IMAEntries, *, certificates: bytes = b"") -> tuple[Component, ...]:
     """``entries`` as components; a violation's digest is zeros, which no file has.
 
     ``certificates`` (PEM, or one in DER) are of keys that may have signed files. A component's
@@ -50,7 +48,7 @@ def ima_components(
             digest,
             signer=_signer(keys, digest, signature) if signature and keys else b"",
         )
-        for _, _, _, digest, name, signature in entries
+        for _, _, _, digest, name, signature in entries.rows()
     )
 
 

@@ -24,7 +24,7 @@ from accord.evidence._signature import PublicKey
 from accord.evidence.tpm._structures import Public, parse_public, spki_of
 
 EK_PURPOSE: Final = "2.23.133.8.1"
-"""tcg-kp-EKCertificate (TCG EK Credential Profile 2.5, 3.2.16)."""
+"""tcg-kp-EKCertificate (TCG EK Credential Profile 2.5, 3.2)."""
 
 AK_PURPOSE: Final = "2.23.133.8.3"
 """tcg-kp-AIKCertificate."""

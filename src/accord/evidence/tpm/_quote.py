@@ -92,7 +92,7 @@ def verify_attested(
                 key.verify(signature.value[0], attested, padding.PKCS1v15(), algorithm)
                 return
             if signature.scheme == "rsapss":
-                # TPMs differ in the salt's length: all that fits, or the digest's (part 1, B.7).
+                # TPMs differ in the salt: all that fits, or the digest's size (part 1, annex B).
                 scheme = padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO)
                 key.verify(signature.value[0], attested, scheme, algorithm)
                 return

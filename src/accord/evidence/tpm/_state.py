@@ -18,7 +18,7 @@ from accord.evidence.tpm._eventlog import EventLog, check_replay, parse_event_lo
 from accord.evidence.tpm._ima import (
     BOOT_AGGREGATE,
     IMA_REGISTER,
-    IMAEntry,
+    IMAEntries,
     check_boot_aggregate,
     parse_ima_log,
     replay_until,
@@ -48,7 +48,7 @@ class Files:
     """The files that an IMA log proves; ``joined``: its first entry is of this very boot."""
 
     bank: str
-    entries: tuple[IMAEntry, ...]
+    entries: IMAEntries
     joined: bool
     certificates: bytes
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,6 +40,7 @@ _MAX_SELECTIONS = 16
 _MAX_SELECT_BYTES = 4
 
 _MAGIC: Final = 0xFF544347  # TPM_GENERATED_VALUE: what the TPM itself made (6.2)
+_CLOCK = struct.Struct(">QIIBQ")  # TPMS_CLOCK_INFO, and the firmware version after it
 _CERTIFY, _QUOTE, _CREATION = 0x8017, 0x8018, 0x801A
 _RSA, _ECC = 0x0001, 0x0023
 _NULL = 0x0010
@@ -60,10 +62,10 @@ _NO_ATTRIBUTE = 0xFFF0F009
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """TPMS_CLOCK_INFO (10.11.1). ``safe``: no earlier attestation can have a later ``time``.
+    """TPMS_CLOCK_INFO (10.11). ``safe``: no earlier attestation can have a later ``time``.
 
     Where the key is not of the endorsement or platform hierarchy, the counters carry a secret
-    offset of that key (part 1, 36.7): they can be compared with each other alone.
+    offset of that key (part 1, 36): they can be compared with each other alone.
     """
 
     time: int
@@ -74,7 +76,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Registers of one bank, ascending (TPMS_PCR_SELECTION, 10.6.2)."""
+    """Registers of one bank, ascending (TPMS_PCR_SELECTION, 10.6)."""
 
     bank: str
     indices: tuple[int, ...]
@@ -82,7 +84,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """TPMS_QUOTE_INFO (10.12.1): a digest over the selected registers, one after the other."""
+    """TPMS_QUOTE_INFO (10.12): a digest over the selected registers, one after the other."""
 
     selections: tuple[Selection, ...]
     pcr_digest: bytes
@@ -102,7 +104,7 @@ class Certified:
 
 @dataclass(frozen=True, slots=True)
 class Attest:
-    """TPMS_ATTEST (10.12.8). ``firmware_version`` is two 32-bit halves in one number."""
+    """TPMS_ATTEST (10.12). ``firmware_version`` is two 32-bit halves in one number."""
 
     qualified_signer: bytes
     extra_data: bytes
@@ -113,7 +115,7 @@ class Attest:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """TPMT_SIGNATURE (11.3.4); ``value`` is RSA's number, or ``r`` and ``s`` of ECDSA."""
+    """TPMT_SIGNATURE (11.3); ``value`` is RSA's number, or ``r`` and ``s`` of ECDSA."""
 
     scheme: Literal["rsassa", "rsapss", "ecdsa"]
     hash: str
@@ -122,7 +124,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Public:
-    """TPMT_PUBLIC of an RSA or ECC key (12.2.4).
+    """TPMT_PUBLIC of an RSA or ECC key (12.2).
 
     ``name`` is what the TPM calls it: it covers attributes and policy too. ``symmetric`` is
     the key size of its AES-CFB where it wraps others, else 0. ``raw`` is all of it.
@@ -161,11 +163,9 @@ def parse_attest(data: bytes) -> Attest:
     reader.expect(4, _MAGIC, "its magic number")
     kind = reader.number(2)
     signer, extra_data = reader.sized(2), reader.sized(2)
-    time, resets, restarts = reader.number(8), reader.number(4), reader.number(4)
-    safe = reader.number(1)
+    time, resets, restarts, safe, firmware = _CLOCK.unpack(reader.take(_CLOCK.size))
     if safe > 1:
         raise EvidenceMalformedError(what=what, detail=f"clock safe is {safe}, expected 0 or 1")
-    firmware = reader.number(8)
     if kind == _QUOTE:
         attested: Quoted | Certified = Quoted(_read_selections(reader, what), reader.sized(2))
     elif kind in {_CERTIFY, _CREATION}:
@@ -179,7 +179,7 @@ def parse_attest(data: bytes) -> Attest:
 
 
 def _read_selections(reader: Reader, what: str) -> tuple[Selection, ...]:
-    """TPML_PCR_SELECTION (10.9.7); a register may be selected once."""
+    """TPML_PCR_SELECTION (10.9); a register may be selected once."""
     count = reader.number(4)
     if count > _MAX_SELECTIONS:
         raise EvidenceMalformedError(what=what, detail=f"it selects from {count} banks")
@@ -259,7 +259,7 @@ def parse_public(data: bytes, *, what: str = "TPMT_PUBLIC") -> Public:
 
 
 def _read_symmetric(reader: Reader, what: str) -> int:
-    """TPMT_SYM_DEF_OBJECT (11.1.7): the size of an AES key in CFB mode, or nothing."""
+    """TPMT_SYM_DEF_OBJECT (11.1): the size of an AES key in CFB mode, or nothing."""
     algorithm = reader.number(2)
     if algorithm == _NULL:
         return 0
@@ -270,7 +270,7 @@ def _read_symmetric(reader: Reader, what: str) -> int:
 
 
 def _read_rsa(reader: Reader, what: str) -> tuple[int, rsa.RSAPublicKey]:
-    """TPMS_RSA_PARMS (12.2.3.5) and the modulus."""
+    """TPMS_RSA_PARMS (12.2) and the modulus."""
     symmetric = _read_symmetric(reader, what)
     scheme = reader.number(2)
     if scheme in {_RSASSA, _RSAPSS, _OAEP}:
@@ -288,7 +288,7 @@ def _read_rsa(reader: Reader, what: str) -> tuple[int, rsa.RSAPublicKey]:
 
 
 def _read_ecc(reader: Reader, what: str) -> tuple[int, ec.EllipticCurvePublicKey]:
-    """TPMS_ECC_PARMS (12.2.3.6) and the point."""
+    """TPMS_ECC_PARMS (12.2) and the point."""
     symmetric = _read_symmetric(reader, what)
     scheme = reader.number(2)
     if scheme in {_ECDSA, _ECDH}:

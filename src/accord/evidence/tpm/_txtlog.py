@@ -22,7 +22,7 @@ from accord.evidence.tpm._eventlog import EventLog, parse_event_log
 from accord.evidence.tpm._quote import Registers
 
 LAUNCH_REGISTERS: Final = (17, 18)
-"""Details and authorities of the launch (Intel TXT Software Development Guide, 1.10.2)."""
+"""Details and authorities of the launch (Intel TXT Software Development Guide, chapter 1)."""
 
 MAX_TXT_LOG_BYTES = 1 << 20
 """Largest log: SINIT reserves 64 KiB at most, and JSON is four times as long."""

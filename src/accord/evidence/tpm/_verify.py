@@ -112,7 +112,7 @@ def _launched_banks(state: State) -> tuple[str, ...]:
     """The banks that prove a late launch, strongest first.
 
     After a start PCR 17 and 18 hold ones; only the CPU's own command, at locality 4, makes
-    them zeros and extends them (PC Client Platform TPM Profile 1.05, 4.6.2). Zeros mean that
+    them zeros and extends them (PC Client Platform TPM Profile 1.05, 4.6). Zeros mean that
     the launch was reset or measured nothing.
     """
     banks = state.banks(*LAUNCH_REGISTERS)

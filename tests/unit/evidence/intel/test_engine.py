@@ -91,6 +91,15 @@ def test_a_chain_beside_the_quote_is_used(maker: Any, good: Any) -> None:
 
 
 @needs_engine
+def test_a_chain_beside_a_quote_that_has_one_is_not_used(maker: Any, good: Any) -> None:
+    """The quote's own chain counts, whichever engine is asked."""
+    stranger = maker.other.pck_chain.decode()
+    beside = dataclasses.replace(good.collateral, pck_certificate_chain=stranger)
+
+    assert engine(good) == engine(good, endorsements=beside.to_endorsements())
+
+
+@needs_engine
 @pytest.mark.parametrize(
     ("bits", "error"),
     [(1, DebugRefusedError), (1 << 28 | 1 << 16, EnvironmentRefusedError)],

@@ -144,7 +144,6 @@ def refused_logs() -> dict[str, bytes]:
         "no such register": old_event(24, 5, b"x"),
         "event cut": old_event(4, 5, b"x")[:-1],
         "size of data beyond the end": old_event(4, 5, b"x")[:-5] + struct.pack("<I", 1 << 31),
-        "no digests": good + agile_event(4, 5, [], b"x"),
         "more digests than banks": good + agile_event(4, 5, [(0xB, digest)] * 2, b"x"),
         "two digests of one bank": spec_event([(0xB, 32), (4, 20)])
         + agile_event(4, 5, [(0xB, digest)] * 2, b"x"),
@@ -181,12 +180,14 @@ def test_a_bank_that_cannot_be_replayed_is_refused_when_asked_for() -> None:
             replay(log, bank)
 
 
-def test_an_event_without_the_banks_digest_is_refused() -> None:
-    """It may have been measured all the same."""
-    data = spec_event([(0xB, 32), (4, 20)]) + agile_event(4, 5, [(4, bytes(20))], b"x")
+@pytest.mark.parametrize("digests", [[], [(4, bytes(20))]])
+def test_an_event_without_the_banks_digest_is_refused(digests: list[tuple[int, bytes]]) -> None:
+    """It may have been measured all the same; a note needs no digest."""
+    data = spec_event([(0xB, 32), (4, 20)]) + agile_event(4, NO_ACTION, digests, b"note")
 
+    assert dict(replay(parse_event_log(data), "sha256")) == {}
     with pytest.raises(EvidenceMalformedError, match="no sha256 digest"):
-        replay(parse_event_log(data), "sha256")
+        replay(parse_event_log(data + agile_event(4, 5, digests, b"x")), "sha256")
 
 
 def test_registers_that_the_log_does_not_know_prove_nothing_of_it() -> None:

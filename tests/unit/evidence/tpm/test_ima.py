@@ -3,7 +3,6 @@
 
 import hashlib
 import struct
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,7 @@ from accord.evidence.tpm import IMALog, parse_ima_log, replay_ima, replay_until
 from accord.evidence.tpm._ima import (
     BOOT_AGGREGATE,
     MAX_IMA_LOG_BYTES,
-    IMAEntry,
+    IMAEntries,
     check_boot_aggregate,
 )
 
@@ -69,7 +68,7 @@ def test_a_template_is_measured_as_the_kernel_does(template: str) -> None:
     assert (entry.measured, entry.name) == (measured, b"/usr/bin/x")
     assert entry.digest == (DIGEST[:20] if template == "ima" else DIGEST)
     assert entry.signature == (SIGNATURE if template == "ima-sig" else b"")
-    assert parse_ima_log(binary(template, measured)).entries == (entry,)
+    assert tuple(parse_ima_log(binary(template, measured)).entries) == (entry,)
 
 
 @pytest.mark.parametrize("end", ["", " "])
@@ -106,6 +105,16 @@ def test_a_violation_extends_ones(bank: str) -> None:
 
     assert log.entries[0].violation
     assert replay_ima(log, bank) == hashlib.new(bank, bytes(size) + b"\xff" * size).digest()
+
+
+def test_entries_are_a_sequence() -> None:
+    """One by one, in part, and compared."""
+    entries = parse_ima_log(ng("/one", "/two", "/three")).entries
+
+    assert (len(entries), entries[-1].name, entries[1:][0].name) == (3, b"/three", b"/two")
+    assert entries[:2] == parse_ima_log(ng("/one", "/two")).entries
+    assert len({entries[:1], parse_ima_log(ng("/one")).entries}) == 1
+    assert repr(entries) == "<3 IMA entries>"
 
 
 def test_an_empty_log_replays_to_zeros() -> None:
@@ -200,8 +209,8 @@ def test_an_entry_that_nobody_can_hash_is_refused(flaw: str) -> None:
 REGISTERS = {index: bytes([index]) * 32 for index in range(10)}
 
 
-def first(digest: bytes, name: bytes = BOOT_AGGREGATE) -> list[IMAEntry]:
-    return [IMAEntry(10, False, b"", digest, name, b"")]
+def first(digest: bytes, name: bytes = BOOT_AGGREGATE) -> IMAEntries:
+    return IMAEntries.of([(10, False, b"", digest, name, b"")])
 
 
 @pytest.mark.parametrize("count", [8, 10])
@@ -229,8 +238,8 @@ def test_a_boot_aggregate_that_cannot_be_compared_is_none() -> None:
     assert not check_boot_aggregate(first(DIGEST), some, bank="sha256")
 
 
-@pytest.mark.parametrize("entries", [[], first(DIGEST, b"/x")])
-def test_a_log_without_boot_aggregate_is_refused(entries: list[IMAEntry]) -> None:
+@pytest.mark.parametrize("entries", [IMAEntries.of([]), first(DIGEST, b"/x")])
+def test_a_log_without_boot_aggregate_is_refused(entries: IMAEntries) -> None:
     """Nothing joins it to a boot."""
     with pytest.raises(EvidenceMalformedError, match="does not start with"):
         check_boot_aggregate(entries, REGISTERS, bank="sha256")
@@ -253,11 +262,10 @@ def test_a_changed_entry_is_found(names: list[str], at: int, other: str) -> None
 def test_an_entry_that_calls_itself_a_violation_is_found() -> None:
     """Zeros instead of the template digest do not hide what was measured."""
     log = parse_ima_log(ng("/one"))
-    told = IMALog(tuple(entry._replace(violation=True) for entry in log.entries))
+    told = IMALog(IMAEntries.of(entry._replace(violation=True) for entry in log.entries))
 
     with pytest.raises(LogMismatchError):
         replay_until(told, replay_ima(log, "sha256"), bank="sha256")
-    assert replace(log, entries=()) == IMALog(())
 
 
 @given(

@@ -16,7 +16,7 @@ from tests.unit.evidence.tpm.conftest import NOW, changed
 
 from accord.errors import EvidenceMalformedError
 from accord.evidence import Evidence, verify_unbound
-from accord.evidence.tpm._ima import IMAEntry
+from accord.evidence.tpm._ima import IMAEntries
 from accord.evidence.tpm._imafiles import ima_components
 from accord.testing import SimulatedTPM
 
@@ -63,8 +63,8 @@ def attribute(key: PrivateKey, digest: bytes = DIGEST, *, algorithm: int = 4) ->
 
 
 def signer_of(signature: bytes, certificates: bytes, digest: bytes = DIGEST) -> bytes:
-    entry = IMAEntry(10, False, b"", digest, b"/usr/bin/x", signature)
-    (component,) = ima_components([entry], certificates=certificates)
+    entries = IMAEntries.of([(10, False, b"", digest, b"/usr/bin/x", signature)])
+    (component,) = ima_components(entries, certificates=certificates)
     assert (component.kind, component.name) == ("ima", "/usr/bin/x")
     return component.signer
 
@@ -116,9 +116,8 @@ def test_keys_that_cannot_be_read_are_refused(keys: dict[str, PrivateKey]) -> No
 
 def test_names_that_are_no_text_stay_apart() -> None:
     """Two files never get the same name."""
-    entries = [
-        IMAEntry(10, False, b"", DIGEST, name, b"") for name in (b"/\xff", b"/\xfe", "/é".encode())
-    ]
+    names = (b"/\xff", b"/\xfe", "/é".encode())
+    entries = IMAEntries.of((10, False, b"", DIGEST, name, b"") for name in names)
 
     assert [item.name for item in ima_components(entries)] == ["/\\xff", "/\\xfe", "/é"]
 

@@ -106,6 +106,14 @@ def test_without_swtpm_the_package_is_named(
     assert "apt-get install swtpm" in refused.value.hint
 
 
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """There is a file where the state should be."""
+    (tmp_path / "state").write_bytes(b"")
+
+    with pytest.raises(SimulatorStateError, match="exists"):
+        SimulatedTPM.create(tmp_path)
+
+
 @pytest.mark.parametrize("script", ["exec sleep 60", "exit 1"])
 def test_a_program_that_is_no_tpm_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str

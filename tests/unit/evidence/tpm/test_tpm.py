@@ -44,6 +44,8 @@ from accord.evidence.tpm import ParsedTPM, pack_quote, parse_quote
 from accord.policy import FAMILIES, Assurance, Family
 from accord.testing import SimulatedBoot, SimulatedTPM
 
+_EC_KEY = ec.generate_private_key(ec.SECP256R1())
+_RSA_KEY = rsa.generate_private_key(65537, 2048)
 _DER = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 ONES = {("sha256", index): bytes([index + 1]) * 32 for index in (0, 4, 7, 10)}
 
@@ -209,10 +211,10 @@ def test_a_quote_of_another_key_is_refused(forger: ForgedTPM) -> None:
 @pytest.mark.parametrize(
     ("key", "algorithm", "pss"),
     [
-        (ec.generate_private_key(ec.SECP256R1()), "sha256", False),
+        (_EC_KEY, "sha256", False),
         (ec.generate_private_key(ec.SECP384R1()), "sha384", False),
         (ec.generate_private_key(ec.SECP521R1()), "sha512", False),
-        (rsa.generate_private_key(65537, 2048), "sha256", False),
+        (_RSA_KEY, "sha256", False),
         (rsa.generate_private_key(65537, 3072), "sha384", True),
     ],
 )
@@ -227,14 +229,16 @@ def test_each_kind_of_key_verifies(
     assert claims.measurements["sha256.pcr4"] == ONES["sha256", 4]
 
 
-def test_a_scheme_that_does_not_fit_the_key_is_refused(forger: ForgedTPM) -> None:
-    """An RSA signature under an elliptic curve key is no signature."""
-    made = parse_quote(forger.evidence(ONES).blob)
-    signature = sign(rsa.generate_private_key(65537, 2048), made.attested)
-    evidence = replace(forger.evidence(ONES), blob=pack_quote(made.attested, signature))
+def test_a_scheme_that_does_not_fit_the_key_is_refused() -> None:
+    """An RSA signature under an elliptic curve key is no signature, nor the reverse."""
+    for ours, other in ((_EC_KEY, _RSA_KEY), (_RSA_KEY, _EC_KEY)):
+        forger = ForgedTPM(ours)
+        made = parse_quote(forger.evidence(ONES).blob)
+        blob = pack_quote(made.attested, sign(other, made.attested))
+        evidence = replace(forger.evidence(ONES), blob=blob)
 
-    with pytest.raises(EvidenceMalformedError, match="rsassa does not fit"):
-        verify_unbound(evidence, anchors=[forger.anchor], now=NOW)
+        with pytest.raises(EvidenceMalformedError, match="does not fit its key"):
+            verify_unbound(evidence, anchors=[forger.anchor], now=NOW)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,7 @@ def test_a_log_of_another_bank_proves_nothing(forger: ForgedTPM) -> None:
 def test_a_register_may_be_listed_twice_if_it_says_the_same() -> None:
     """Trust agents do it; two different lists would leave open which is meant."""
     first, second = listed(17, ["11" * 32]), listed(17, ["22" * 32], "SHA1")
+    del second["tpm_events"][0]["tags"]  # some agents leave them out
 
     assert len(parse_txt_log(json.dumps([first, first]).encode()).events) == 1
     with pytest.raises(EvidenceMalformedError, match="listed twice"):
