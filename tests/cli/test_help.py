@@ -27,8 +27,9 @@ LEAVES = list(leaves(cli))
 
 
 def test_every_command_is_a_noun_and_a_verb() -> None:
-    """There are no deeper trees to remember."""
-    assert {2} == {len(path) for path in LEAVES}
+    """There are no deeper trees to remember; only the doctor needs no verb."""
+    assert {2} == {len(path) for path in LEAVES} - {1}
+    assert [path for path in LEAVES if len(path) == 1] == [("doctor",)]
     assert len(LEAVES) >= 25
 
 
@@ -45,13 +46,13 @@ def test_every_command_has_a_sentence_and_an_example(
     assert "--json" in said
 
 
-@pytest.mark.parametrize("noun", sorted({path[0] for path in LEAVES}))
+@pytest.mark.parametrize("noun", sorted({path[0] for path in LEAVES if len(path) > 1}))
 def test_every_noun_says_what_it_is(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The help of a noun lists its verbs."""
     assert run([noun, "--help"]) == 0
 
     said = capsys.readouterr().out
-    assert all(verb in said for first, verb in LEAVES if first == noun)
+    assert all(path[1] in said for path in LEAVES if path[0] == noun)
 
 
 def test_the_first_help_lists_the_nouns_and_the_exit_codes(
@@ -61,7 +62,7 @@ def test_the_first_help_lists_the_nouns_and_the_exit_codes(
     assert run(["--help"]) == 0
 
     said = capsys.readouterr().out
-    assert all(noun in said for noun, _ in LEAVES)
+    assert all(path[0] in said for path in LEAVES)
     assert "130 interrupted" in " ".join(said.split())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from accord.collateral import MAX_VERDICT_BYTES, Verdict
-from accord.encoding import parse_json
+from accord.encoding import Fields, canonical_json, parse_json
 from accord.errors import FamilyUnclearError, TooLargeError
 from accord.evidence import Evidence
 from accord.evidence.amd import split_extended_report
@@ -80,10 +80,10 @@ def _document(data: bytes, what: str) -> EvidenceFile | None:
     value = parse_json(data, what=what, limit=MAX_VERDICT_BYTES)
     match value:
         case {"schema": Verdict.SCHEMA}:
-            verdict = Verdict.from_bytes(data.strip())
+            verdict = Verdict.from_bytes(canonical_json(value))
             return EvidenceFile(verdict.evidence, verdict)
         case {"schema": Evidence.SCHEMA}:
-            return EvidenceFile(Evidence.from_bytes(data.strip()))
+            return EvidenceFile(Evidence.from_fields(Fields(value, "evidence")))
         case {"AK": dict(), "Quote": dict()}:
             return EvidenceFile(import_go_attestation(data))
     raise FamilyUnclearError(what=what, detail="JSON that is not known")

@@ -56,12 +56,10 @@ def trust_vector(
     A simulation says nothing about hardware, and warns of itself.
     """
     real = claims.root_kind is RootKind.PRODUCTION
-    rated = "Revoked" if claims.tcb_status == "Revoked" else claims.tcb is not None
-    hardware = _AFFIRMING if real else _WARNING
-    if rated == "Revoked":
+    outdated = claims.tcb is not None and claims.tcb_status != "UpToDate"
+    hardware = _WARNING if outdated or not real else _AFFIRMING
+    if claims.tcb_status == "Revoked":
         hardware = _CONTRAINDICATED
-    elif rated and claims.tcb_status != "UpToDate":
-        hardware = _WARNING
     runtime = variant.components or _RUNTIME.get(variant.family) in variant.measurements
     opaque = _AFFIRMING if claims.family in _ENCRYPTED else _WARNING
     vector = {

@@ -9,12 +9,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from accord.encoding import Digest
 from accord.evidence import Evidence
 from accord.policy import Family
 
 
 class Simulator(Protocol):
-    """A simulated TEE; each also says which anchors to pin for it."""
+    """A simulated TEE."""
+
+    @property
+    def anchors(self) -> tuple[Digest, ...]:
+        """What to pin so that its evidence verifies."""
+        ...
 
     def collect(self, report_data: bytes) -> Evidence:
         """Evidence that carries these 64 bytes, under a test root."""

@@ -129,6 +129,11 @@ class SimulatedTPM:
         return sha256(self.certificates["root"].public_bytes(Encoding.DER))
 
     @property
+    def anchors(self) -> tuple[Digest, ...]:
+        """What to pin so that its evidence verifies."""
+        return (self.root_digest,)
+
+    @property
     def ak_digest(self) -> Digest:
         """The trust anchor to pin where the key is trusted without its certificate."""
         key = self.certificates["ak"].public_key()

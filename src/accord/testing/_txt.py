@@ -79,6 +79,11 @@ class SimulatedTXT:
         """The trust anchor to pin: the TPM maker's root."""
         return self.tpm.root_digest
 
+    @property
+    def anchors(self) -> tuple[Digest, ...]:
+        """What to pin so that its evidence verifies."""
+        return (self.root_digest,)
+
     def collect(
         self,
         report_data: bytes,

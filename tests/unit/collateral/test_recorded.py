@@ -37,7 +37,7 @@ def test_real_quotes_verify_from_the_cache(
 ) -> None:
     """Intel's collateral, taken apart, stored, and put together again."""
     cache.add(certify(items(*files(collateral)), anchors=ANCHORS))
-    evidence = Evidence(family, *files(quote))
+    evidence = Evidence(family, files(quote)[0])
     found = cached_endorsements(evidence, cache, now=NOW)
 
     verify_unbound(with_endorsements(evidence, found), anchors=ANCHORS, now=NOW)

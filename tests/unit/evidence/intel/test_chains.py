@@ -262,6 +262,20 @@ def test_a_look_alike_root_beside_the_real_one_changes_nothing(maker: Any) -> No
     assert maker.world.root == chain[-1].digest
 
 
+def test_a_platform_certified_by_the_root_itself_is_refused(maker: Any) -> None:
+    """Between a platform and the root stands a PCK CA, always."""
+    world = maker.world
+    leaf = _pki._certificate(
+        "Intel SGX PCK Certificate",
+        world.pck,
+        world.certificates.root,
+        world.keys.root,
+        now=world.certificates.root.not_valid_before_utc,
+    )
+    with pytest.raises(ChainInvalidError, match="expected Intel SGX PCK Platform CA"):
+        load_chain(maker, pem(der(leaf), der(world.certificates.root)), PCK_CHAIN)
+
+
 def test_two_cas_of_one_name_are_refused(maker: Any) -> None:
     """Nobody guesses which of two certificates of one name is meant."""
     other = blocks(maker.other.pck_chain)[1]

@@ -197,6 +197,8 @@ def test_two_of_a_kind_are_refused(parts: dict[str, bytes]) -> None:
         b"",
         b"{",
         b"{}",
+        b'{"other":1}',
+        b'{"tcbInfo":x}',
         b'{"tcbInfo":{}}',
         b'{"tcbInfo":{},"signature":"00"}',
         b'{"tcbInfo":[1],"signature":"' + b"00" * 64 + b'"}',

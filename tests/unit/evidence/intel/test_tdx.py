@@ -19,6 +19,9 @@ from accord.errors import (
     TCBRefusedError,
 )
 from accord.evidence import TCB, Claims, RootKind, appraise, verify
+from accord.evidence.intel import TDReport, parse_pck_extension, parse_quote
+from accord.evidence.intel._evaluate import evaluate_tdx
+from accord.evidence.intel._tcb import Status, parse_tcb_info
 from accord.policy import FAMILIES, Assurance, AttestationVariant, Family
 from accord.testing import _pki, _quote
 
@@ -386,3 +389,13 @@ def test_a_running_module_without_levels_is_refused(good: Any, maker: Any) -> No
     blob = relaunched(good, maker, tee_tcb_svn_2=bytes((9, 3, *_pki.TEE_TCB_SVN[2:])))
     with pytest.raises(TCBRefusedError, match="TDX module has status unknown"):
         check(good, blob=blob, collateral=collateral)
+
+
+def test_tcb_info_without_a_module_is_of_another_tee(good: Any, maker: Any) -> None:
+    """TCB info of SGX says nothing about TDX modules, so no TD is judged by it."""
+    report = parse_quote(maker.world.quote(maker.data, tee_tcb_svn=bytes(16))).report
+    assert isinstance(report, TDReport)
+    info = dataclasses.replace(parse_tcb_info(good.collateral.tcb_info), module=None, tee="SGX")
+    pck = parse_pck_extension(_pki._pck_extension(bytes(16)))
+    with pytest.raises(CollateralMismatchError, match="TEE is TDX"):
+        evaluate_tdx(report, pck, info, Status("UpToDate", ()))
