@@ -60,7 +60,9 @@ def trust_vector(
     hardware = _WARNING if outdated or not real else _AFFIRMING
     if claims.tcb_status == "Revoked":
         hardware = _CONTRAINDICATED
-    runtime = variant.components or _RUNTIME.get(variant.family) in variant.measurements
+    # Components of firmware and boot loaders end with the boot; only IMA goes on.
+    listed = bool(variant.components) and claims.attributes.get("ima_log") is True
+    runtime = listed or _RUNTIME.get(variant.family) in variant.measurements
     opaque = _AFFIRMING if claims.family in _ENCRYPTED else _WARNING
     vector = {
         "instance-identity": _AFFIRMING if real else _NO_CLAIM,

@@ -133,12 +133,15 @@ def test_the_trust_vector_says_what_is_wrong(
     assert vector[aspect] == value
 
 
-def test_measured_files_are_more_than_a_measured_boot() -> None:
-    """A component list that was appraised covers what ran after boot."""
-    loaded = claims(Family.TPM, components=(Component("ima", "/bin/sh", b"d"),))
+@pytest.mark.parametrize(("ima_log", "value"), [(True, 2), (False, 3)])
+def test_measured_files_are_more_than_a_measured_boot(value: int, *, ima_log: bool) -> None:
+    """An IMA log that was appraised covers what ran after boot; a list of firmware does not."""
+    attributes = {**claims(Family.TPM).attributes, "ima_log": ima_log}
+    loaded = (Component("ima", "/bin/sh", b"d"),)
     named = variant(Family.TPM, components=(ComponentRule(digest=b"d"),))
+    found = appraise(claims(Family.TPM, components=loaded, attributes=attributes), [named], now=NOW)
 
-    assert appraise(loaded, [named], now=NOW).trust_vector["executables"] == 2
+    assert found.trust_vector["executables"] == value
 
 
 def test_every_part_has_its_submodule() -> None:

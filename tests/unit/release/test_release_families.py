@@ -11,37 +11,16 @@ from typing import Any
 
 import pytest
 from tests.support.board import Person, World, policy_json, service_json, terms
+from tests.support.variants import variant
 
 from accord.errors import AppraisalError, BindingMismatchError
-from accord.evidence import Binding, Claims, Evidence, Purpose, verify_unbound
-from accord.policy import FAMILIES, Assurance, Family
+from accord.evidence import Binding, Evidence, Purpose, verify_unbound
+from accord.policy import Assurance, Family
 from accord.release import Challenges, Decision, ReleaseRequest, decide, shield_binding
 from accord.testing import create_simulated
 
 ALONE = [family for family in Family if family is not Family.NVIDIA]
 """A GPU by itself runs no shield."""
-
-
-def variant(claims: Claims, **changes: Any) -> dict[str, Any]:
-    """The policy's words for exactly the environment that ``claims`` show."""
-    required = next(
-        names
-        for names in FAMILIES[claims.family].required
-        if names <= {*claims.measurements, *claims.attributes, "components"}
-    )
-    measurements = {
-        name: [claims.measurements[name].hex()]
-        for name in sorted(required & claims.measurements.keys())
-    }
-    written: dict[str, Any] = {"family": claims.family.value, "simulated": True, **changes}
-    attributes = {name: [claims.attributes[name]] for name in required & claims.attributes.keys()}
-    if measurements:
-        written["measurements"] = measurements
-    if attributes:
-        written["attributes"] = attributes
-    if "components" in required:
-        written["components"] = [{"digest": item.digest.hex()} for item in claims.components]
-    return written
 
 
 class Place:
