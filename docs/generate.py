@@ -32,7 +32,6 @@ _FAMILIES = {
     "BRD": "Board: genesis, constitution, proposals, ballots, assets",
     "LED": "Ledger: entries, checkpoints, proofs",
     "ATT": "Attestation: evidence and its appraisal",
-    "COL": "Collecting evidence and endorsements",
     "REF": "Reference values",
     "COL": "Collecting: evidence from hardware, and the collateral cache",
     "REL": "Release: attest, then release",
@@ -86,6 +85,7 @@ With `--json` standard output holds exactly one document, also where the command
 | `ACCORD_HOME` | default of `--home` |
 | `ACCORD_STORAGE` | default of `--storage` |
 | `ACCORD_SERVICE` | trust service to use instead of the one that a home remembers |
+| `ACCORD_COLLATERAL` | default of `--cache` |
 | `ACCORD_DEBUG` | print where an internal failure happened |
 | `NO_COLOR`, `FORCE_COLOR` | no colours, or colours also where the output is not a terminal |
 """

@@ -7,7 +7,7 @@ import base64
 import inspect
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -446,3 +446,68 @@ def test_get_never_simulates_by_itself(
     assert command("attest", "get", "--simulated", tmp_path / "x").exit_code == 2
     for wrong in (["--nonce", ""], ["--nonce", "00" * 65], ["--nonce", "0", "--report-data", "0"]):
         assert command("attest", "get", "--family", "psa", *wrong).exit_code == 2
+
+
+# --- machines with parts, and broken evidence -----------------------------------------------
+
+
+def composite(tmp_path: Path, collected: dict[str, Collected], part: Evidence) -> tuple[Any, ...]:
+    """A TD with a GPU, and all anchors."""
+    whole = replace(collected["tdx"].evidence, parts={"gpu0": part})
+    (tmp_path / "composite.json").write_bytes(whole.to_bytes())
+    return tmp_path / "composite.json", *collected["tdx"].anchors, *collected["nvidia"].anchors
+
+
+def test_a_machine_with_a_gpu_is_verified_and_explained(
+    command: Command, collected: dict[str, Collected], tmp_path: Path
+) -> None:
+    """The part is named among facts and claims; what it does not prove is said."""
+    given = composite(tmp_path, collected, collected["nvidia"].evidence)
+    verified = command("attest", "verify", *given, "--report-data", ASKED)
+    explained = command("attest", "explain", *given, "--report-data", ASKED)
+
+    assert "✓ part gpu0: nvidia" in verified.stderr
+    assert "not checked: that the parts sit in the same machine" in verified.stderr
+    assert "✓ parts were asked for together with the whole" in explained.stdout
+    assert "✓ bound to the report data given" in explained.stdout
+
+
+def test_a_part_of_another_question_is_explained(
+    command: Command, collected: dict[str, Collected], tmp_path: Path
+) -> None:
+    """A GPU that was asked by somebody else fails at its own step."""
+    from accord.testing import create_simulated
+
+    place = collected["nvidia"].path.parent / "nvidia"
+    other = create_simulated(Family.NVIDIA, place).collect(bytes(64))
+    explained = command("attest", "explain", *composite(tmp_path, collected, other))
+
+    assert (explained.exit_code, explained.stdout.count("✗ parts were")) == (3, 1)
+
+
+def test_broken_evidence_is_explained_as_far_as_it_goes(
+    command: Command, collected: dict[str, Collected], tmp_path: Path
+) -> None:
+    """Cut, or bound to something else: which step failed, and no traceback."""
+    given = collected["tdx"]
+    cut = replace(given.evidence, blob=given.evidence.blob[:700])
+    (tmp_path / "cut.json").write_bytes(cut.to_bytes())
+    explained = command("attest", "explain", tmp_path / "cut.json", *given.anchors)
+    other = command("attest", "explain", given.path, *given.anchors, "--nonce", "00", "--json")
+
+    assert explained.exit_code == 3
+    assert "✗ (1) The bytes are a quote" in explained.stdout
+    assert "fields: unreadable" in explained.stdout
+    assert other.document["error"]["code"] == "accord-ATT-007"
+    assert [step["verdict"] for step in other.document["steps"]].count("failed") == 1
+
+
+def test_a_failure_outside_every_step_is_still_shown(
+    command: Command, collected: dict[str, Collected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without sources there are no steps, but there is the reason."""
+    monkeypatch.setattr("accord.cli._explain.steps_of", lambda _: ())
+    explained = command("attest", "explain", collected["tdx"].path)
+
+    assert explained.stdout.count("✗") == 1
+    assert "accord-ATT-002" in explained.stdout

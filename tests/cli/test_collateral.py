@@ -200,7 +200,7 @@ def test_the_cache_lies_where_caches_lie(
     assert elsewhere.document["entries"] == []
 
 
-def test_a_stored_verdict_needs_no_cache(
+def test_a_stored_verdict_needs_no_cache(  # noqa: PLR0917 - fixtures
     command: Command, vendor: Intel, cache: Path, bundle: Path, quote: Path, tmp_path: Path
 ) -> None:
     """What it used is in it."""

@@ -10,21 +10,17 @@ from typing import Any
 import click
 
 from accord.attesters import open_collector
+from accord.cli._answer import document, facts, lines, not_checked, warnings
 from accord.cli._explain import explain_question
 from accord.cli._options import PATH, simulated_option, with_output, writing
 from accord.cli._output import Output, error_document
 from accord.cli._verification import (
     Answer,
     Question,
-    document,
-    facts,
-    lines,
-    not_checked,
     question_options,
     read_question,
     read_report_data,
     verified,
-    warnings,
 )
 from accord.collateral import Verdict
 from accord.encoding import JSONValue

@@ -8,18 +8,11 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from enum import Enum
 
+from accord.cli._answer import claims_document, not_checked, stored_warnings, warnings
 from accord.cli._output import error_document
 from accord.cli._steps import Step, failed_step, steps_of
 from accord.cli._tree import Node, draw, nodes_of, shown
-from accord.cli._verification import (
-    Answer,
-    Question,
-    claims_document,
-    not_checked,
-    stored_warnings,
-    verified,
-    warnings,
-)
+from accord.cli._verification import Answer, Question, verified
 from accord.collateral import recognise
 from accord.encoding import JSONValue, format_time, sha256
 from accord.errors import (
@@ -81,8 +74,10 @@ class Explained:
             yield _PASSED, f"bound to the {self.answer.compared} given"
         elif isinstance(self.error, BindingMismatchError):
             yield _FAILED, f"bound to what was given: {self.error}"
-        else:
+        elif self.question.report_data is None and self.question.nonce is None:
             yield _UNKNOWN, "bound to what the verifier asked for: nothing was given to compare"
+        else:
+            yield _UNKNOWN, "bound to what was given"
         if isinstance(self.error, AppraisalError):
             yield _FAILED, f"admitted by the policy: {self.error}"
         elif self.question.variants:

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A strict reader of CBOR (RFC 8949): definite lengths, no key twice, nothing after the end."""
+"""A strict reader of CBOR (RFC 8949): definite lengths, no key twice, nothing after the end.
+
+General libraries obey tags (dates, shared references, regular expressions), read undefined
+simple values, ignore what follows, and differ in all of it between versions. Here a tag stays
+a tag and there is nothing to share. Numbers need not be the shortest: constrained devices may
+emit longer ones (RFC 9783, 5.1.1), and whatever is signed is signed as it was encoded.
+"""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +17,16 @@ from typing import Any
 from accord.errors import MalformedError, TooLargeError
 
 CBORValue = Any
-"""What a CBOR document holds: int, bytes, str, bool, None, list, dict and `Tagged`."""
+"""What a CBOR document holds: int, float, bytes, str, bool, None, list, dict and `Tagged`."""
 
 MAX_CBOR_BYTES = 1 << 20
 """Largest document decoded unless the caller says otherwise, as for JSON."""
 
 _MAX_DEPTH = 32
 _SIMPLE = 7
-_SIMPLE_VALUES = {20: False, 21: True, 22: None}
+_SIMPLE_VALUES = {20: False, 21: True, 22: None, 23: None}  # null, undefined
 _LONGER = {24: 1, 25: 2, 26: 4, 27: 8}
+_FLOATS = {25: ">e", 26: ">f", 27: ">d"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Tagged:
 
 
 def decode_cbor(data: bytes, *, what: str, limit: int = MAX_CBOR_BYTES) -> CBORValue:
-    """The one value that ``data`` holds; floats and indefinite lengths are refused.
+    """The one value that ``data`` holds; indefinite lengths are refused.
 
     That the encoding is the shortest is *not* checked: hash or verify ``data`` itself.
 
@@ -61,30 +69,31 @@ class _Decoder:
         return MalformedError(what=self._what, detail=f"not CBOR at byte {self.at}: {detail}")
 
     def value(self) -> CBORValue:
-        major, number = self._head()
-        if major < min(self._readers):
-            return -1 - number if major else number
-        if major in self._readers:
-            self._depth += 1
-            if self._depth > _MAX_DEPTH:
-                raise self.error("nested too deeply")
-            value = self._readers[major](number)
-            self._depth -= 1
-            return value
-        if number not in _SIMPLE_VALUES:
-            raise self.error("an unknown simple value")
-        return _SIMPLE_VALUES[number]
-
-    def _head(self) -> tuple[int, int]:
         first = self._take(1)[0]
         major, low = first >> 5, first & 31
-        if major == _SIMPLE and low >= min(_LONGER):
-            raise self.error("a float or an unknown simple value")
-        if low in _LONGER:
-            return major, int.from_bytes(self._take(_LONGER[low]), "big")
+        if major == _SIMPLE:
+            return self._simple(low)
+        number = self._number(low)
+        if major < min(self._readers):
+            return -1 - number if major else number
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise self.error("nested too deeply")
+        value = self._readers[major](number)
+        self._depth -= 1
+        return value
+
+    def _number(self, low: int) -> int:
         if low > max(_LONGER):
             raise self.error("an indefinite length")
-        return major, low
+        return int.from_bytes(self._take(_LONGER[low]), "big") if low in _LONGER else low
+
+    def _simple(self, low: int) -> CBORValue:
+        if low in _FLOATS:
+            return struct.unpack(_FLOATS[low], self._take(_LONGER[low]))[0]
+        if low not in _SIMPLE_VALUES:
+            raise self.error("an unknown simple value")
+        return _SIMPLE_VALUES[low]
 
     def _take(self, size: int) -> bytes:
         end = self.at + size

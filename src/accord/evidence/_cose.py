@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+import cbor2
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from accord.encoding import CBORValue, Tagged
 from accord.errors import EvidenceMalformedError
-from accord.evidence._cbor import Key, Tagged, Value, encode_bytes, read_cbor
+from accord.evidence._cbor import read_cbor
 from accord.evidence._signature import PublicKey, verify_raw_ecdsa
 
 SIGN1, MAC0, CWT = 18, 17, 61
@@ -61,7 +63,7 @@ class Sign1:
     signature: bytes
 
 
-def parse_sign1(data: bytes | Value, *, what: str, tags: frozenset[int | None]) -> Sign1:
+def parse_sign1(data: bytes | CBORValue, *, what: str, tags: frozenset[int | None]) -> Sign1:
     """Takes a COSE_Sign1 message apart, which comes under one of ``tags`` (None: under none).
 
     Tag 61 around tag 18 (RFC 8392, 6) is accepted where 18 is. A header that must be
@@ -79,7 +81,7 @@ def parse_sign1(data: bytes | Value, *, what: str, tags: frozenset[int | None]) 
         expected = " or ".join(sorted("no tag" if item is None else f"tag {item}" for item in tags))
         raise EvidenceMalformedError(what=what, detail=f"it has tag {tag}, expected {expected}")
     parts = value.value if isinstance(value, Tagged) else value
-    if not isinstance(parts, tuple) or len(parts) != _PARTS:
+    if not isinstance(parts, list) or len(parts) != _PARTS:
         raise EvidenceMalformedError(what=what, detail="not a COSE_Sign1")
     protected, unprotected, payload, signature = parts
     if not (
@@ -99,7 +101,7 @@ def parse_sign1(data: bytes | Value, *, what: str, tags: frozenset[int | None]) 
     return Sign1(algorithm, protected, payload, signature)
 
 
-def _protected(data: bytes, what: str) -> Mapping[Key, Value]:
+def _protected(data: bytes, what: str) -> Mapping[CBORValue, CBORValue]:
     """The protected header; an empty one is an empty string (RFC 9052, 3)."""
     if not data:
         return MappingProxyType({})
@@ -140,12 +142,7 @@ def verify_sign1(
     if len(message.signature) != 2 * algorithm.coordinate_bytes:
         raise EvidenceMalformedError(what=what, detail="its signature has a wrong size")
     # RFC 9052, 4.4: Sig_structure = ["Signature1", protected, external_aad, payload].
-    signed = (
-        b"\x84\x6aSignature1"
-        + encode_bytes(message.protected)
-        + encode_bytes(b"")
-        + encode_bytes(message.payload)
-    )
+    signed = cbor2.dumps(["Signature1", message.protected, b"", message.payload])
     verify_raw_ecdsa(key, message.signature, signed, algorithm.digest, what=what, by=by)
 
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import ClassVar
 
 from accord.encoding import (
+    NAME,
     Digest,
     Fields,
     JSONValue,
@@ -18,7 +20,7 @@ from accord.encoding import (
     parse_canonical_json,
     sha256,
 )
-from accord.errors import MalformedError
+from accord.errors import EvidenceMalformedError, MalformedError
 from accord.policy import Family
 
 MAX_BLOB_BYTES = 64 << 10
@@ -105,6 +107,17 @@ class Evidence:
         return cls.from_fields(Fields(value, "evidence"))
 
 
+def refuse_unknown(what: str, given: Mapping[str, bytes], known: AbstractSet[str] = frozenset()) -> None:
+    """Refuses attachments that a family does not read.
+
+    A misspelt log or revocation list would prove nothing, and nobody would notice. Raises
+    ``EvidenceMalformedError``.
+    """
+    unknown = given.keys() - known
+    if unknown:
+        raise EvidenceMalformedError(what=what, detail=f"{min(unknown)!r} is unknown")
+
+
 def _read(fields: Fields, *, part: bool) -> Evidence:
     fields.schema(Evidence.SCHEMA)
     evidence = Evidence(
@@ -136,6 +149,9 @@ def _parts(fields: Fields) -> Mapping[str, Evidence]:
     names = listed.names()
     if len(names) > MAX_PARTS:
         raise MalformedError(what=listed.where, detail=f"more than {MAX_PARTS} parts")
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise MalformedError(what=listed.where, detail=f"{name[:64]!r} is no name of a part")
     return MappingProxyType({name: _read(listed.object(name), part=True) for name in names})
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from accord.board import AssetOffer
+from accord.board import AssetOffer, verify_genesis
 from accord.encoding import Digest, Envelope, sha256
 from accord.errors import (
     AssetKeyError,
@@ -128,7 +128,11 @@ class TrustService:
         return self._attester.collect(binding.report_data())
 
     def found(self, envelope: Envelope) -> BoardHost:
-        """Founds a board, or finds it where the same genesis was sent before."""
+        """Founds a board, or finds it where the same genesis was sent before.
+
+        Raises what verifying the envelope raises, also where the board exists.
+        """
+        verify_genesis(envelope)
         existing = self._hosts.get(sha256(envelope.payload))
         if existing is not None:
             return existing

@@ -66,22 +66,42 @@ class Attributes:
                     if exc.errno not in (errno.ENXIO, errno.ENOENT):
                         raise
                     continue  # nobody reads it
-                self._answer(descriptor, read)
+                self._answer(path, descriptor, read)
             self._drain()
             time.sleep(0.0005)
 
-    def _answer(self, descriptor: int, read: Read) -> None:
+    def _answer(self, path: Path, descriptor: int, read: Read) -> None:
+        """Answers one reader: from when it has the file open until it has it no more.
+
+        Otherwise it might be taken for the next one, who waits in open() without a descriptor.
+        """
         self._drain()
         os.set_blocking(descriptor, True)
+        _wait(lambda: _times_open(path) > 1)
         with contextlib.suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as file:
             file.write(read())
-        time.sleep(0.002)  # the reader sees the end before the next round finds it waiting
+        _wait(lambda: _times_open(path) == 0)
 
     def _drain(self) -> None:
         for descriptor, write in self._writable.items():
             with contextlib.suppress(BlockingIOError):
                 while data := os.read(descriptor, 1 << 16):
                     write(data)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 5
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.0002)
+
+
+def _times_open(path: Path) -> int:
+    """How many descriptors of this process, in which the collector runs, are for ``path``."""
+    count = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            count += descriptor.readlink() == path
+    return count
 
 
 class FakeConfigfs:

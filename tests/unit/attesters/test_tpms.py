@@ -274,13 +274,17 @@ def _pem(evidence: Evidence) -> list[str]:
     return [to_pem([certificate]).decode() for certificate in (*leaf, *above)]
 
 
-def test_nothing_leaves_the_vm_unless_it_may(machine: SoftwareTPM, hardware: SimulatedSNP) -> None:
-    """Without `ask` there are no certificates, and nobody is asked."""
+def test_nothing_leaves_the_vm_unless_it_may(
+    machine: SoftwareTPM, hardware: SimulatedSNP, tmp_path: Path
+) -> None:
+    """Without `ask` there are no certificates, and nobody is asked; logs come along."""
     paravisor = Paravisor(machine, hardware)
-    evidence = AzureVTPM(connected(paravisor.transmit), logs={}, sleep=paravisor.sleep).collect(
-        ASKED
-    )
+    (tmp_path / "log").write_bytes(b"events")
+    logs = {"event_log": tmp_path / "log", "ima_log": tmp_path / "none"}
+    collector = AzureVTPM(connected(paravisor.transmit), logs=logs, sleep=paravisor.sleep)
+    evidence = collector.collect(ASKED)
 
+    assert evidence.aux["event_log"] == b"events"
     assert dict(evidence.endorsements) == {}
 
 

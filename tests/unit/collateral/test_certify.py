@@ -31,6 +31,7 @@ from accord.errors import (
     AnchorUnknownError,
     ChainInvalidError,
     CollateralUnknownError,
+    EvidenceMalformedError,
     EvidenceSignatureError,
     MalformedError,
 )
@@ -277,6 +278,26 @@ def test_what_a_family_has_no_name_for_is_refused(intel: Intel, family: Family) 
         name_items(Evidence(family, b""), items(intel.tcb_info))
 
 
+def test_separate_files_are_put_together(intel: Intel) -> None:
+    """PEM and DER, beside nothing or beside a bundle, whose parts they replace."""
+    collateral = intel.collateral
+    files = items(
+        intel.tcb_info,
+        intel.qe_identity,
+        collateral.pck_crl,
+        collateral.root_ca_crl,
+        collateral.pck_crl_issuer_chain.encode(),
+        collateral.tcb_info_issuer_chain.encode(),
+    )
+    bare = intel.evidence()
+    named = name_items(bare, files)
+
+    assert named["tcb_info"] == collateral.tcb_info.encode()
+    assert name_items(bare, [*items(intel.bundle), *files]).keys() >= named.keys()
+    der = base64.b64decode("".join(collateral.tcb_info_issuer_chain.split("-----")[2].split()))
+    assert list(name_items(bare, items(der))) == ["pck_certificate_chain"]
+
+
 def test_two_bundles_are_one_too_many(intel: Intel) -> None:
     """Which of them was meant?"""
     with pytest.raises(CollateralUnknownError, match="second bundle"):
@@ -304,3 +325,24 @@ def test_anchors_are_read_from_roots_and_keys(intel: Intel) -> None:
 def test_the_bundle_is_dcap_qvls(intel: Intel) -> None:
     """What the simulator writes is what the reader takes."""
     assert Collateral.from_bytes(intel.bundle) == intel.collateral
+
+
+def test_a_quote_without_its_chain_names_no_platform(intel: Intel) -> None:
+    """The chain may come beside it; a chain that is none names nothing."""
+    from accord.collateral._intel import platform_of
+
+    evidence = intel.evidence()
+    chain = intel.collateral.tcb_info_issuer_chain.encode()
+    with pytest.raises(EvidenceMalformedError, match="names no platform"):
+        platform_of(Evidence(Family.TDX, evidence.blob, {"pck_certificate_chain": chain}))
+
+
+def test_a_gpu_without_its_chain_names_no_device(nvidia: SimulatedNVIDIA) -> None:
+    """One certificate is not enough to know the chip."""
+    from accord.collateral._nvidia import device_of
+
+    evidence, given_ = nvidia_files(nvidia)
+    pem = given_["certificate_chain"]
+    last = pem[pem.rindex(b"-----BEGIN CERTIFICATE") :]
+    with pytest.raises(EvidenceMalformedError, match="names no device"):
+        device_of(Evidence(Family.NVIDIA, evidence.blob, {"certificate_chain": last}))

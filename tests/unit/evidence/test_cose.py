@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import cbor2
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.errors import EvidenceMalformedError, EvidenceSignatureError
-from accord.evidence._cbor import MAX_DEPTH, Tagged, encode_bytes, encode_head, read_cbor
 from accord.evidence._cose import (
     Sign1,
     algorithm_of,
@@ -40,107 +38,6 @@ def parsed(data: bytes, tags: frozenset[int | None] = TAGS) -> Sign1:
 
 def verified(data: bytes, key: Any = KEY, **options: bool) -> None:
     verify_sign1(parsed(data), key.public_key(), what="token", by="its key", **options)
-
-
-def plain(value: Any) -> Any:
-    """Tuples and read-only mappings as lists and dicts."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-scalars = (
-    st.integers(-(2**64), 2**64 - 1)
-    | st.binary(max_size=300)
-    | st.text(max_size=40)
-    | st.booleans()
-    | st.none()
-    | st.floats(allow_nan=False)
-)
-values = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.integers(-1000, 1000) | st.text(max_size=5), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
-@given(values)
-def test_what_an_encoder_writes_is_read(value: Any) -> None:
-    """Values of every kind come back as they were."""
-    assert plain(read_cbor(cbor2.dumps(value), what="x")) == value
-
-
-@given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused_by_name(data: bytes) -> None:
-    """No exception but the catalogue's comes out."""
-    try:
-        read_cbor(data, what="x")
-    except EvidenceMalformedError:
-        return
-
-
-@pytest.mark.parametrize(
-    ("data", "value"),
-    [
-        ("1800", 0),  # longer than it need be: constrained devices may
-        ("1b0000000000000001", 1),
-        ("3900ff", -256),
-        ("f7", None),
-        ("f93c00", 1.0),
-        ("fa3f800000", 1.0),
-        ("c100", Tagged(1, 0)),  # not a date
-        ("d81c00", Tagged(28, 0)),  # nothing is shared
-    ],
-)
-def test_variants_are_read(data: str, value: object) -> None:
-    """Longer numbers, floats, and tags that stay tags."""
-    assert value == read_cbor(bytes.fromhex(data), what="x")
-
-
-@pytest.mark.parametrize(
-    ("data", "detail"),
-    [
-        ("", "an item is cut"),
-        ("18", "an item is cut"),
-        ("42ff", "an item is cut"),
-        ("8200", "an item is cut"),
-        ("9affffffff00", "an item is cut"),
-        ("fa3f80", "an item is cut"),
-        ("0000", "1 bytes follow its end"),
-        ("a201000100", "key 1 appears twice"),
-        ("a20100180100", "key 1 appears twice"),  # the same number, encoded otherwise
-        ("a1f500", "neither a number nor a string"),  # True equals 1
-        ("a18000", "neither a number nor a string"),
-        ("61ff", "not UTF-8"),
-        ("9fff", "no length"),
-        ("5f4100ff", "no length"),
-        ("1c", "reserved head"),
-        ("e0", "simple value 0"),
-        ("f800", "simple value 24"),
-    ],
-)
-def test_other_encodings_are_refused(data: str, detail: str) -> None:
-    """Cut, trailing, doubled, indefinite, reserved."""
-    with pytest.raises(EvidenceMalformedError, match=detail):
-        read_cbor(bytes.fromhex(data), what="x")
-
-
-def test_nesting_is_bounded() -> None:
-    """A few hundred bytes cannot exhaust the stack."""
-    read_cbor(b"\x81" * (MAX_DEPTH - 1) + b"\x00", what="x")
-
-    with pytest.raises(EvidenceMalformedError, match="nested too deeply"):
-        read_cbor(b"\x81" * MAX_DEPTH + b"\x00", what="x")
-
-
-@pytest.mark.parametrize("size", [0, 23, 24, 255, 256, 65535, 65536])
-def test_byte_strings_are_encoded_as_others_do(size: int) -> None:
-    """What gets signed is built from these."""
-    assert cbor2.dumps(bytes(size)) == encode_bytes(bytes(size))
-    assert cbor2.dumps(size) == encode_head(0, size)
 
 
 @pytest.mark.parametrize("name", KEYS)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from accord.errors import ChainInvalidError, EvidenceMalformedError
 from accord.evidence._certificate import Certificate, common_name, load_certificates
+from accord.evidence._evidence import refuse_unknown
 from accord.evidence._reader import Reader
 from accord.evidence.amd._report import REPORT_BYTES, WHAT
 
@@ -126,9 +127,7 @@ def read_endorsements(given: Mapping[str, bytes]) -> Endorsements:
     Raises ``EvidenceMalformedError``, also for a name that is none of ours: a misspelt list
     of revocations would revoke nothing.
     """
-    unknown = given.keys() - {*KEYS, *AUTHORITIES, REVOCATIONS}
-    if unknown:
-        raise EvidenceMalformedError(what="endorsements", detail=f"{min(unknown)!r} is unknown")
+    refuse_unknown("endorsements", given, {*KEYS, *AUTHORITIES, REVOCATIONS})
     keys: dict[str, Certificate] = {}
     authorities: list[Certificate] = []
     for name in (*KEYS, *AUTHORITIES):

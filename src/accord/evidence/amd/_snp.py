@@ -23,7 +23,7 @@ from accord.evidence._chain import (
     verify_chain,
 )
 from accord.evidence._claims import Claims, Endorser, Verified
-from accord.evidence._evidence import Evidence
+from accord.evidence._evidence import Evidence, refuse_unknown
 from accord.evidence._roots import root_kind
 from accord.evidence._signature import verify_raw_ecdsa
 from accord.evidence.amd._endorsements import Endorsements, read_endorsements
@@ -76,6 +76,7 @@ def verify_snp(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) 
     """
     # (1) The bytes are a report; every reserved field is as its version says.
     report = parse_report(evidence.blob)
+    refuse_unknown("attachments", evidence.aux)
     # (2) The guest asked for it, and a key signed it that AMD certifies.
     name = _check_origin(report)
     # (3) That key's certificate is issued by AMD, up to a root that is pinned by its bytes.

@@ -12,14 +12,14 @@ from types import MappingProxyType
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from accord.encoding import Digest
+from accord.encoding import CBORValue, Digest, Tagged
 from accord.errors import (
     DebugRefusedError,
     EnvironmentRefusedError,
     EvidenceMalformedError,
     KeyNotBoundError,
 )
-from accord.evidence._cbor import Tagged, Value, read_cbor
+from accord.evidence._cbor import read_cbor
 from accord.evidence._claims import Claims, Component, Verified
 from accord.evidence._cose import (
     SIGN1,
@@ -29,7 +29,7 @@ from accord.evidence._cose import (
     parse_sign1,
     verify_sign1,
 )
-from accord.evidence._evidence import Evidence
+from accord.evidence._evidence import Evidence, refuse_unknown
 from accord.evidence._roots import root_kind
 from accord.evidence.arm._fields import (
     HASH_BYTES,
@@ -72,11 +72,11 @@ _UNCOMPRESSED = b"\x04"
 _CLIENT_ID = 2394
 _RMM_CLIENT = 1
 _HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
-_MEC_POLICIES: Mapping[Value, str] = MappingProxyType(
+_MEC_POLICIES: Mapping[CBORValue, str] = MappingProxyType(
     # RMM specification, A7.2.3.1.8; texts in draft-ffm-rats-cca-token-03.
     {0: "shared", 1: "private", "shared": "shared", "private": "private"}
 )
-_LFA_POLICIES: Mapping[Value, str] = MappingProxyType({0: "disallow", 1: "allow"})
+_LFA_POLICIES: Mapping[CBORValue, str] = MappingProxyType({0: "disallow", 1: "allow"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,7 @@ def verify_cca(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) 
     # (1) A collection of two COSE_Sign1 tokens, in one of both encodings.
     # (2) Claims of known profiles: all that are mandatory, with their types and sizes.
     parsed = parse_cca(evidence)
+    refuse_unknown("attachments", evidence.aux)
     platform, realm = parsed.platform, parsed.realm
     # (3) The platform's key: pinned itself, or certified below a pinned root, and valid now.
     signer = resolve_signer(
@@ -177,7 +178,7 @@ def verify_cca(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) 
     return Verified(_claims(parsed, signer), MappingProxyType({"report_data": realm.challenge}))
 
 
-def _take_collection(value: Value) -> tuple[bytes, bytes]:
+def _take_collection(value: CBORValue) -> tuple[bytes, bytes]:
     """Platform token and realm token."""
     tag = value.tag if isinstance(value, Tagged) else None
     entries = value.value if isinstance(value, Tagged) else None
@@ -203,9 +204,9 @@ def _take_collection(value: Value) -> tuple[bytes, bytes]:
     return tokens[0], tokens[1]
 
 
-def _unwrap(record: Value) -> Value:
+def _unwrap(record: CBORValue) -> CBORValue:
     """The value of a CMW record: type, value (draft-ietf-rats-msg-wrap, 3.1)."""
-    if not isinstance(record, tuple) or len(record) != 2 or record[0] != EAT_CONTENT_FORMAT:  # noqa: PLR2004
+    if not isinstance(record, list) or len(record) != 2 or record[0] != EAT_CONTENT_FORMAT:  # noqa: PLR2004
         raise EvidenceMalformedError(
             what=_WHAT, detail=f"an entry is not of type {EAT_CONTENT_FORMAT}"
         )

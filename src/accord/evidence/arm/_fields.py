@@ -7,8 +7,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from accord.encoding import CBORValue
 from accord.errors import EvidenceMalformedError
-from accord.evidence._cbor import Key, Value, read_cbor
+from accord.evidence._cbor import read_cbor
 
 HASH_BYTES = frozenset({32, 48, 64})
 """Sizes of a psa-hash-type (RFC 9783, 4)."""
@@ -65,7 +66,7 @@ class ClaimsReader:
     All readers raise ``EvidenceMalformedError``.
     """
 
-    def __init__(self, value: Value, what: str) -> None:
+    def __init__(self, value: CBORValue, what: str) -> None:
         if not isinstance(value, Mapping):
             raise EvidenceMalformedError(what=what, detail="not a map of claims")
         self._claims, self._what = value, what
@@ -75,13 +76,13 @@ class ClaimsReader:
         return cls(read_cbor(payload, what=what), what)
 
     @property
-    def labels(self) -> Container[Key]:
+    def labels(self) -> Container[CBORValue]:
         return self._claims.keys()
 
     def malformed(self, name: str, detail: str) -> EvidenceMalformedError:
         return EvidenceMalformedError(what=self._what, detail=f"{name} {detail}")
 
-    def _required(self, label: int, name: str) -> Value:
+    def _required(self, label: int, name: str) -> CBORValue:
         if label not in self._claims:
             raise self.malformed(name, f"({label}) is missing")
         return self._claims[label]
@@ -110,13 +111,13 @@ class ClaimsReader:
             raise self.malformed(name, "is not a possible number")
         return value
 
-    def array(self, label: int, name: str) -> tuple[Value, ...]:
+    def array(self, label: int, name: str) -> tuple[CBORValue, ...]:
         value = self._required(label, name)
-        if not isinstance(value, tuple) or not value:
+        if not isinstance(value, list) or not value:
             raise self.malformed(name, "is not a list with entries")
-        return value
+        return tuple(value)
 
-    def optional_choice(self, label: int, name: str, choices: Mapping[Value, str]) -> str:
+    def optional_choice(self, label: int, name: str, choices: Mapping[CBORValue, str]) -> str:
         """What the value means; empty where it is left out."""
         if label not in self._claims:
             return ""
@@ -146,7 +147,7 @@ class ClaimsReader:
         return tuple(_component(item, self._what) for item in listed)
 
 
-def _component(value: Value, what: str) -> SoftwareComponent:
+def _component(value: CBORValue, what: str) -> SoftwareComponent:
     entry = ClaimsReader(value, f"software component of {what}")
     return SoftwareComponent(
         measurement_type=entry.optional_text(1, "measurement type") or "",

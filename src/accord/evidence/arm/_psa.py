@@ -13,7 +13,7 @@ from accord.encoding import Digest
 from accord.errors import EvidenceMalformedError
 from accord.evidence._claims import Claims, Component, Verified
 from accord.evidence._cose import SIGN1, Sign1, parse_sign1, verify_sign1
-from accord.evidence._evidence import Evidence
+from accord.evidence._evidence import Evidence, refuse_unknown
 from accord.evidence._roots import root_kind
 from accord.evidence.arm._fields import (
     HASH_BYTES,
@@ -104,6 +104,7 @@ def verify_psa(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) 
     # (1) One COSE_Sign1 under tag 18 (RFC 9783, 5.1.1; RFC 9052, 4.2), no COSE_Mac0.
     # (2) Claims of one known profile: all that are mandatory, with their types and sizes.
     parsed = parse_psa(evidence)
+    refuse_unknown("attachments", evidence.aux)
     token = parsed.token
     # (3) The key of the device: pinned itself, or certified below a pinned root, and valid now.
     signer = resolve_signer(

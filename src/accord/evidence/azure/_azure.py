@@ -16,7 +16,7 @@ from typing import Final
 from accord.encoding import Digest, sha256
 from accord.errors import CollateralMismatchError, EvidenceMalformedError, EvidenceSignatureError
 from accord.evidence._claims import Claims, Endorser, Verified
-from accord.evidence._evidence import Evidence
+from accord.evidence._evidence import Evidence, refuse_unknown
 from accord.evidence.amd import Report, parse_report, verify_snp
 from accord.evidence.azure._report import HCLReport, parse_hcl_report
 from accord.evidence.azure._runtime import RuntimeData, parse_runtime_data
@@ -76,6 +76,7 @@ def verify_azure(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime
     """
     # (1) The bytes are an HCL report.
     report = parse_hcl_report(evidence.blob)
+    refuse_unknown("attachments", evidence.aux, {TD_QUOTE, TPM_QUOTE, *_OF_TPM})
     # (2) The hardware's report is genuine.
     verify_hardware = _verify_snp if report.hardware is Family.SNP else _verify_td
     hardware, report_data = verify_hardware(evidence, report, anchors=anchors, now=now)

@@ -11,8 +11,8 @@ from accord.evidence.intel._quote import TDReport
 from accord.evidence.tpm import check_replay, parse_event_log
 
 _BANK = "sha384"
-_LOG, _TABLE = "ccel", "ccel_table"
-_TABLE_BYTES = 56
+LOG, TABLE = "ccel", "ccel_table"
+TABLE_BYTES = 56
 _CC_TYPE_TDX = 2
 
 
@@ -22,7 +22,7 @@ def read_event_log(evidence: Evidence, report: TDReport) -> tuple[Component, ...
     Registers that the log does not extend are not compared: what extended them is not in it.
     Raises ``LogMismatchError`` or ``EvidenceMalformedError``.
     """
-    data, table = evidence.aux.get(_LOG), evidence.aux.get(_TABLE)
+    data, table = evidence.aux.get(LOG), evidence.aux.get(TABLE)
     if data is None:
         return ()
     if table is not None:
@@ -43,7 +43,7 @@ def _check_table(table: bytes, size: int) -> None:
     reader = Reader(table, "CCEL table")
     if reader.take(4) != b"CCEL":
         raise EvidenceMalformedError(what="CCEL table", detail="it is another table")
-    reader.expect(4, _TABLE_BYTES, "length")
+    reader.expect(4, TABLE_BYTES, "length")
     reader.take(28)  # the rest of the ACPI header
     reader.expect(1, _CC_TYPE_TDX, "CC type")
     reader.take(3)  # subtype, reserved

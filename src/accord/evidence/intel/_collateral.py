@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 from accord.encoding import Fields, JSONValue, parse_json
 from accord.errors import EvidenceMalformedError, MalformedError
+from accord.evidence._evidence import refuse_unknown
 from accord.evidence.intel._import import read_parts
 
 MAX_FIELD = 256 << 10
@@ -72,6 +73,7 @@ class Collateral:
 
         Raises ``EvidenceMalformedError``.
         """
+        refuse_unknown(_WHAT, endorsements, {item.name for item in fields(cls)})
         found: dict[str, str | bytes] = {}
         for item in fields(cls):
             value = endorsements.get(item.name)

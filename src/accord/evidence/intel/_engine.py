@@ -86,12 +86,19 @@ def _chain(
 
     Vendors write three certificates, leaf first; whatever else is there takes the long way.
     """
-    ders = split_pem(pck_chain(quote, collateral), what=PCK_CHAIN.what)
-    if len(ders) == _CHAIN_LENGTH and sha256(ders[-1]) in anchors:
-        return tuple(map(_endorser, ders)), ders[-1]
+    shown, root = _read_chain(pck_chain(quote, collateral))
+    if len(shown) == _CHAIN_LENGTH and shown[-1].digest in anchors:
+        return shown, root
     found = Sources.read(quote, collateral, anchors)
     chain = find_chain(found.pck, PCK_CHAIN, roots=found.roots, anchors=anchors)
     return endorsers(chain), chain[-1].der
+
+
+@lru_cache(maxsize=_CACHE)
+def _read_chain(pem: bytes) -> tuple[tuple[Endorser, ...], bytes]:
+    """Every certificate as claims show it, in order, and the last one's DER."""
+    ders = split_pem(pem, what=PCK_CHAIN.what)
+    return tuple(map(_endorser, ders)), ders[-1]
 
 
 @lru_cache(maxsize=_CACHE)

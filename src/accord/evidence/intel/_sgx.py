@@ -10,7 +10,7 @@ from types import MappingProxyType
 from accord.encoding import Digest
 from accord.errors import DebugRefusedError, EnvironmentRefusedError, EvidenceMalformedError
 from accord.evidence._claims import Verified
-from accord.evidence._evidence import Evidence
+from accord.evidence._evidence import Evidence, refuse_unknown
 from accord.evidence.intel._claims import Verdict, make_claims
 from accord.evidence.intel._collateral import Collateral
 from accord.evidence.intel._endorsements import verify_endorsements, verify_quote_signatures
@@ -54,6 +54,7 @@ def verify_sgx(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) 
     """
     # (1) The bytes are a quote whose lengths add up.
     quote, report = sgx_quote(evidence)
+    refuse_unknown("attachments", evidence.aux)
     collateral = Collateral.from_endorsements(evidence.endorsements)
     # (2) to (6) Endorsements: chains, roots, revocation, TCB info, QE identity, periods.
     endorsed = verify_endorsements(quote, collateral, anchors=anchors, now=now)

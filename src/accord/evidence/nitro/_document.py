@@ -12,8 +12,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from accord.encoding import CBORValue
 from accord.errors import EvidenceMalformedError
-from accord.evidence._cbor import Value, read_cbor
+from accord.evidence._cbor import read_cbor
 from accord.evidence._cose import SIGN1, Sign1, parse_sign1
 
 MAX_PCRS = 32
@@ -100,29 +101,29 @@ def _malformed(detail: str) -> EvidenceMalformedError:
     return EvidenceMalformedError(what=_WHAT, detail=detail)
 
 
-def _text(value: Value, name: str) -> str:
+def _text(value: CBORValue, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise _malformed(f"{name} is not a text")
     return value
 
 
-def _timestamp(value: Value) -> int:
+def _timestamp(value: CBORValue) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise _malformed("timestamp is not a positive number")
     return value
 
 
-def _octets(value: Value, name: str, sizes: Container[int]) -> bytes:
+def _octets(value: CBORValue, name: str, sizes: Container[int]) -> bytes:
     if not isinstance(value, bytes) or len(value) not in sizes:
         raise _malformed(f"{name} is not a byte string of a possible size")
     return value
 
 
-def _optional(value: Value, name: str, sizes: Container[int]) -> bytes | None:
+def _optional(value: CBORValue, name: str, sizes: Container[int]) -> bytes | None:
     return None if value is None else _octets(value, name, sizes)
 
 
-def _registers(value: Value) -> Mapping[int, bytes]:
+def _registers(value: CBORValue) -> Mapping[int, bytes]:
     if not isinstance(value, Mapping) or not 1 <= len(value) <= MAX_PCRS:
         raise _malformed(f"pcrs is not a map of 1 to {MAX_PCRS} registers")
     found = {}
@@ -133,7 +134,7 @@ def _registers(value: Value) -> Mapping[int, bytes]:
     return MappingProxyType(found)
 
 
-def _bundle(value: Value) -> tuple[bytes, ...]:
-    if not isinstance(value, tuple) or not 1 <= len(value) <= MAX_BUNDLE:
+def _bundle(value: CBORValue) -> tuple[bytes, ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_BUNDLE:
         raise _malformed(f"cabundle is not a list of 1 to {MAX_BUNDLE} certificates")
     return tuple(_octets(item, "cabundle", _CERTIFICATE_BYTES) for item in value)

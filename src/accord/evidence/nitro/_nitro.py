@@ -23,7 +23,7 @@ from accord.evidence._chain import (
 )
 from accord.evidence._claims import Claims, Verified
 from accord.evidence._cose import verify_sign1
-from accord.evidence._evidence import Evidence
+from accord.evidence._evidence import Evidence, refuse_unknown
 from accord.evidence._roots import root_kind
 from accord.evidence.nitro._document import (
     AttestationDocument,
@@ -58,6 +58,8 @@ def verify_nitro(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime
     # (1) One COSE_Sign1, tagged or not, with a document whose fields are as specified (3.2.2).
     signed = parse_document(evidence.blob)
     document = signed.document
+    refuse_unknown("endorsements", evidence.endorsements)
+    refuse_unknown("attachments", evidence.aux)
     # (2) Bundle and certificate are a chain to a root that is pinned by its bytes (3.2.3).
     chain = _load_chain(document)
     root = verify_chain(chain, anchors=anchors, what=_CHAIN)

@@ -239,9 +239,9 @@ def test_a_missing_root_is_taken_from_elsewhere(maker: Any, good: Any) -> None:
     leaf, ca, root = blocks(maker.world.pck_chain)
     pinned = read_certificates(root)
 
-    assert load_chain(maker, leaf + ca + root, PCK_CHAIN) == load_chain(
-        maker, leaf + ca, PCK_CHAIN, roots=pinned
-    )
+    whole = load_chain(maker, leaf + ca + root, PCK_CHAIN)
+    found = load_chain(maker, leaf + ca, PCK_CHAIN, roots=pinned)
+    assert [item.digest for item in whole] == [item.digest for item in found]
     bare = good.collateral.pck_crl_issuer_chain.replace(root.decode(), "")
     collateral = dataclasses.replace(good.collateral, pck_crl_issuer_chain=bare)
     assert tdx(good) == tdx(good, collateral=collateral)
