@@ -155,6 +155,8 @@ class SQLiteFile:
             yield
         except sqlite3.Error as exc:
             raise self._error(exc) from exc
+        except UnicodeDecodeError as exc:  # an error message that quotes a damaged schema
+            raise self.changed("text that is not UTF-8") from exc
 
     def _error(self, error: sqlite3.Error) -> AccordError:
         # Errors of Python's own layer have no code: text that is not UTF-8, for instance.
