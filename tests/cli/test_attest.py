@@ -511,3 +511,17 @@ def test_a_failure_outside_every_step_is_still_shown(
 
     assert explained.stdout.count("✗") == 1
     assert "accord-ATT-002" in explained.stdout
+
+
+@pytest.mark.parametrize("family", ["sgx", "tdx", "snp"])
+def test_both_engines_say_the_same(
+    command: Command, collected: dict[str, Collected], family: str
+) -> None:
+    """dcap-qvl judges SGX and TDX; whatever it does not know is left to our own verifier."""
+    given = collected[family]
+    verify = ("attest", "verify", given.path, *given.anchors, "--now", "2026-12-01T00:00:00Z")
+    own, other = (
+        command(*verify, "--json", "--engine", engine).document for engine in ("own", "dcap-qvl")
+    )
+
+    assert own == other

@@ -37,6 +37,7 @@ from accord.evidence import (
     PRODUCTION_ROOTS,
     AttestationResult,
     Claims,
+    Engine,
     Evidence,
     link,
     verify_unbound,
@@ -59,6 +60,7 @@ class Question:
     nonce: bytes | None
     variants: tuple[AttestationVariant, ...]
     stored: EvidenceFile
+    engine: Engine
 
     @property
     def policy(self) -> Digest | None:
@@ -114,6 +116,13 @@ def question_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--service", help="Which service of a whole policy."),
         click.option("--report-data", metavar="HEX", help="The 64 bytes that it must be bound to."),
         click.option("--nonce", metavar="HEX", help="The nonce that it was asked for with."),
+        click.option(
+            "--engine",
+            type=click.Choice([engine.value for engine in Engine]),
+            default=Engine.OWN.value,
+            show_default=True,
+            help="Who judges SGX and TDX: this verifier, or the library dcap-qvl (extra dcap).",
+        ),
         cache_option,
     ]
     for option in reversed(options):
@@ -133,6 +142,7 @@ def read_question(
     service: str | None,
     report_data: str | None,
     nonce: str | None,
+    engine: str,
     cache: Path,
 ) -> Question:
     """Reads every file that was named. Raises ``AccordError`` or ``click.UsageError``."""
@@ -157,6 +167,7 @@ def read_question(
         nonce=None if nonce is None else _hex(nonce, "--nonce"),
         variants=() if policy is None else read_variants(policy, service),
         stored=stored,
+        engine=Engine(engine),
     )
 
 
@@ -235,7 +246,9 @@ def verified(question: Question) -> Answer:
 
     Raises the errors of family ATT.
     """
-    claims, bound = verify_unbound(question.evidence, anchors=question.anchors, now=question.now)
+    claims, bound = verify_unbound(
+        question.evidence, anchors=question.anchors, now=question.now, engine=question.engine
+    )
     compared = ""
     if question.report_data is not None or question.nonce is not None:
         compared = "report data" if question.nonce is None else "nonce"

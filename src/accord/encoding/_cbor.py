@@ -10,7 +10,6 @@ emit longer ones (RFC 9783, 5.1.1), and whatever is signed is signed as it was e
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +22,11 @@ MAX_CBOR_BYTES = 1 << 20
 """Largest document decoded unless the caller says otherwise, as for JSON."""
 
 _MAX_DEPTH = 32
-_SIMPLE = 7
+_NINT, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(1, 7)
+_DIRECT = 24
+"""The first additional information that is not the number itself (RFC 8949, 3)."""
+_LONGEST = 27
 _SIMPLE_VALUES = {20: False, 21: True, 22: None, 23: None}  # null, undefined
-_LONGER = {24: 1, 25: 2, 26: 4, 27: 8}
 _FLOATS = {25: ">e", 26: ">f", 27: ">d"}
 
 
@@ -46,81 +47,90 @@ def decode_cbor(data: bytes, *, what: str, limit: int = MAX_CBOR_BYTES) -> CBORV
     """
     if len(data) > limit:
         raise TooLargeError(what=what, limit=limit)
-    decoder = _Decoder(data, what)
-    value = decoder.value()
-    if decoder.at != len(data):
-        raise decoder.error("bytes follow its end")
+    try:
+        value, end = _item(data, 0, _MAX_DEPTH)
+    except _Malformed as exc:
+        raise MalformedError(what=what, detail=f"not CBOR: {exc}") from exc
+    if end != len(data):
+        raise MalformedError(what=what, detail=f"not CBOR: bytes follow its end at {end}")
     return value
 
 
-class _Decoder:
-    def __init__(self, data: bytes, what: str) -> None:
-        self._data, self._what, self.at = data, what, 0
-        self._depth = 0
-        self._readers: dict[int, Callable[[int], CBORValue]] = {
-            2: self._take,
-            3: self._text,
-            4: lambda size: [self.value() for _ in range(self._count(size))],
-            5: self._map,
-            6: lambda tag: Tagged(tag, self.value()),
-        }
+class _Malformed(Exception):  # noqa: N818 - never leaves this module
+    """Why the bytes are no item."""
 
-    def error(self, detail: str) -> MalformedError:
-        return MalformedError(what=self._what, detail=f"not CBOR at byte {self.at}: {detail}")
 
-    def value(self) -> CBORValue:
-        first = self._take(1)[0]
-        major, low = first >> 5, first & 31
-        if major == _SIMPLE:
-            return self._simple(low)
-        number = self._number(low)
-        if major < min(self._readers):
-            return -1 - number if major else number
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise self.error("nested too deeply")
-        value = self._readers[major](number)
-        self._depth -= 1
-        return value
+def _item(data: bytes, at: int, depth: int) -> tuple[CBORValue, int]:
+    """The item that starts at ``at``, and where it ends."""
+    if at >= len(data):
+        raise _Malformed(f"cut at byte {at}")
+    initial = data[at]
+    at += 1
+    if initial < _DIRECT:  # nearly every key
+        return initial, at
+    major, number = initial >> 5, initial & 0x1F
+    if major > _TAG:
+        return _simple(data, at, number)
+    if number >= _DIRECT:
+        number, at = _number(data, at, number)
+    if major in (_BYTES, _TEXT):
+        end = at + number
+        if end > len(data):
+            raise _Malformed(f"cut, {end - len(data)} bytes are missing")
+        return (data[at:end] if major == _BYTES else _text(data[at:end], at)), end
+    if major <= _NINT:
+        return (-1 - number if major else number), at
+    return _container(data, at, major, number, depth - 1)
 
-    def _number(self, low: int) -> int:
-        if low > max(_LONGER):
-            raise self.error("an indefinite length")
-        return int.from_bytes(self._take(_LONGER[low]), "big") if low in _LONGER else low
 
-    def _simple(self, low: int) -> CBORValue:
-        if low in _FLOATS:
-            return struct.unpack(_FLOATS[low], self._take(_LONGER[low]))[0]
-        if low not in _SIMPLE_VALUES:
-            raise self.error("an unknown simple value")
-        return _SIMPLE_VALUES[low]
+def _container(data: bytes, at: int, major: int, size: int, depth: int) -> tuple[CBORValue, int]:
+    if depth < 0:
+        raise _Malformed(f"nested too deeply at byte {at}")
+    if major == _TAG:
+        value, at = _item(data, at, depth)
+        return Tagged(size, value), at
+    # Each item has a byte at least: a longer list is a lie, and would cost memory.
+    if size > len(data) - at:
+        raise _Malformed(f"more items than bytes at byte {at}")
+    if major == _ARRAY:
+        items = []
+        for _ in range(size):
+            value, at = _item(data, at, depth)
+            items.append(value)
+        return items, at
+    found: dict[CBORValue, CBORValue] = {}
+    for _ in range(size):
+        key, at = _item(data, at, depth)
+        if type(key) not in (int, str, bytes):  # not bool: True would be the same key as 1
+            raise _Malformed(f"a key is neither number, text nor bytes before byte {at}")
+        if key in found:
+            raise _Malformed(f"a key appears twice before byte {at}")
+        found[key], at = _item(data, at, depth)
+    return found, at
 
-    def _take(self, size: int) -> bytes:
-        end = self.at + size
-        if end > len(self._data):
-            raise self.error(f"cut, {end - len(self._data)} bytes are missing")
-        taken, self.at = self._data[self.at : end], end
-        return taken
 
-    def _text(self, size: int) -> str:
-        try:
-            return self._take(size).decode()
-        except UnicodeDecodeError as exc:
-            raise self.error("text is not UTF-8") from exc
+def _number(data: bytes, at: int, additional: int) -> tuple[int, int]:
+    if additional > _LONGEST:
+        raise _Malformed(f"an indefinite length at byte {at}")
+    end = at + (1 << additional - _DIRECT)
+    if end > len(data):
+        raise _Malformed(f"cut, {end - len(data)} bytes are missing")
+    return int.from_bytes(data[at:end], "big"), end
 
-    def _count(self, number: int) -> int:
-        """Each item has a byte at least: a longer list is a lie, and would cost memory."""
-        if number > len(self._data) - self.at:
-            raise self.error("more items than bytes")
-        return number
 
-    def _map(self, size: int) -> dict[CBORValue, CBORValue]:
-        found: dict[CBORValue, CBORValue] = {}
-        for _ in range(self._count(size)):
-            key = self.value()
-            if isinstance(key, bool) or not isinstance(key, int | str | bytes):
-                raise self.error("a key is neither number, text nor bytes")
-            if key in found:
-                raise self.error("a key appears twice")
-            found[key] = self.value()
-        return found
+def _simple(data: bytes, at: int, additional: int) -> tuple[CBORValue, int]:
+    if additional in _FLOATS:
+        end = at + (1 << additional - _DIRECT)
+        if end > len(data):
+            raise _Malformed(f"cut, {end - len(data)} bytes are missing")
+        return struct.unpack(_FLOATS[additional], data[at:end])[0], end
+    if additional not in _SIMPLE_VALUES:
+        raise _Malformed(f"an unknown simple value before byte {at}")
+    return _SIMPLE_VALUES[additional], at
+
+
+def _text(data: bytes, at: int) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise _Malformed(f"text at byte {at} is not UTF-8") from exc

@@ -13,7 +13,7 @@ from accord.evidence._reasons import Reason, ReasonCode
 from accord.evidence._result import PRIVATE_CLAIMS, AttestationResult
 from accord.evidence._roots import PRODUCTION_ROOTS, RootKind, root_kind
 from accord.evidence._signature import verify_raw_ecdsa
-from accord.evidence._verify import parse, verify, verify_unbound
+from accord.evidence._verify import Engine, parse, verify, verify_unbound
 
 __all__ = [
     "ASSURANCE",
@@ -30,6 +30,7 @@ __all__ = [
     "Claims",
     "Component",
     "Endorser",
+    "Engine",
     "Evidence",
     "Purpose",
     "Reason",

@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from enum import StrEnum
 from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, cast
@@ -42,6 +43,13 @@ _MODULES: Mapping[Family, str] = MappingProxyType(
 """The package of each family; each is loaded when its first evidence comes."""
 
 
+class Engine(StrEnum):
+    """Who judges signatures and TCB level of SGX and TDX; the claims are the same."""
+
+    OWN = "own"
+    DCAP_QVL = "dcap-qvl"
+
+
 class _Verifier(Protocol):
     def __call__(
         self, evidence: Evidence, *, anchors: Sequence[Digest], now: datetime
@@ -62,11 +70,18 @@ def parse(evidence: Evidence) -> object:
     return parser(evidence)  # type: ignore[operator]
 
 
-def verify_unbound(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) -> Verified:
+def verify_unbound(
+    evidence: Evidence,
+    *,
+    anchors: Sequence[Digest],
+    now: datetime,
+    engine: Engine = Engine.OWN,
+) -> Verified:
     """What ``evidence`` proves, and what it is bound to, which is *not* compared: see `verify`.
 
     Only good for looking at evidence: anybody may have asked for it, at any time. Parts are
-    verified too, and that they were asked for together with the whole.
+    verified too, and that they were asked for together with the whole. Families that
+    ``engine`` does not know are verified by our own.
 
     Raises the errors of family ATT.
     """
@@ -75,6 +90,10 @@ def verify_unbound(evidence: Evidence, *, anchors: Sequence[Digest], now: dateti
         raise AnchorUnknownError(what="evidence", actual="any", expected="none at all")
     # (1) to (11) Everything that depends on the family.
     verifier = cast("_Verifier", _function("verify", evidence.family))
+    if engine is Engine.DCAP_QVL and evidence.family in {Family.SGX, Family.TDX}:
+        from accord.evidence.intel import verify_with_dcap_qvl
+
+        verifier = verify_with_dcap_qvl
     trusted = anchors_for(evidence.family, anchors)
     claims, bound = verifier(evidence, anchors=trusted, now=now)
     if not evidence.parts:
