@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from accord.encoding import (
 )
 from accord.errors import CollateralCacheError, EncodingError
 from accord.evidence import Certificate, load_certificates
+from accord.identity import write_whole
 
 SCHEMA = "accord.collateral-index.v1"
 
@@ -87,7 +87,7 @@ class CollateralCache:
             entries = {(entry.key, entry.data): entry for entry in (*self.entries(), *added)}
             ordered = sorted(entries.values(), key=lambda entry: (entry.key, entry.not_before))
             document = {"schema": SCHEMA, "entries": [entry.to_json() for entry in ordered]}
-            _write_whole(self.path / "index.json", canonical_json(document))
+            write_whole(self.path / "index.json", canonical_json(document))
         return added
 
     def entries(self) -> tuple[Entry, ...]:
@@ -157,7 +157,7 @@ class CollateralCache:
         for data in filter(None, (piece.data, piece.chain)):
             file = self._file(sha256(data))
             if not file.exists() or sha256(file.read_bytes()) != sha256(data):
-                _write_whole(file, data)
+                write_whole(file, data)
         return Entry(
             key=piece.key,
             data=sha256(piece.data),
@@ -177,21 +177,6 @@ class CollateralCache:
             yield
         finally:
             os.close(descriptor)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Replaces ``path``; killed at any moment, it is the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def known_certificates(cache: CollateralCache) -> tuple[Certificate, ...]:

@@ -107,7 +107,9 @@ class Evidence:
         return cls.from_fields(Fields(value, "evidence"))
 
 
-def refuse_unknown(what: str, given: Mapping[str, bytes], known: AbstractSet[str] = frozenset()) -> None:
+def refuse_unknown(
+    what: str, given: Mapping[str, bytes], known: AbstractSet[str] = frozenset()
+) -> None:
     """Refuses attachments that a family does not read.
 
     A misspelt log or revocation list would prove nothing, and nobody would notice. Raises

@@ -16,6 +16,7 @@ from typing import Final
 
 from accord.errors import EvidenceMalformedError, LogMismatchError
 from accord.evidence._reader import Reader
+from accord.evidence.tpm._structures import HASHES
 
 MAX_EVENT_LOG_BYTES = 4 << 20
 """Largest log: 16 times the largest recorded one, whose table is 256 KiB of mostly padding."""
@@ -27,19 +28,6 @@ _WHAT = "event log"
 _TPM_REGISTERS = 24
 _MAX_BANKS = 8
 
-# TCG Algorithm Registry, table 3.
-_ALGORITHMS: Mapping[int, tuple[str, int]] = MappingProxyType(
-    {
-        0x0004: ("sha1", 20),
-        0x000B: ("sha256", 32),
-        0x000C: ("sha384", 48),
-        0x000D: ("sha512", 64),
-        0x0012: ("sm3_256", 32),
-        0x0027: ("sha3_256", 32),
-        0x0028: ("sha3_384", 48),
-        0x0029: ("sha3_512", 64),
-    }
-)
 REPLAYED_BANKS: Final = ("sha1", "sha256", "sha384", "sha512")
 """Banks that can be replayed; a log may hold others beside them."""
 
@@ -120,7 +108,7 @@ def _read_spec_id(data: bytes) -> Mapping[int, tuple[str, int]]:
     found: dict[int, tuple[str, int]] = {}
     for _ in range(count):
         number, size = reader.number(2), reader.number(2)
-        name, expected = _ALGORITHMS.get(number, (f"alg_{number:04x}", size))
+        name, expected = HASHES.get(number, (f"alg_{number:04x}", size))
         if size != expected or not size or number in found:
             raise EvidenceMalformedError(
                 what=what, detail=f"{name} is declared twice, or with {size} bytes"
