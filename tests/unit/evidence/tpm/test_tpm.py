@@ -467,7 +467,7 @@ def test_no_mutated_signed_byte_is_accepted(
 def test_no_mutated_attachment_escapes_the_catalogue(
     machine: SimulatedTPM, evidence: Evidence, data: st.DataObject
 ) -> None:
-    """A changed log or key is refused, or says the same as before."""
+    """A changed log or key is refused, or says nothing that it did not say before."""
     name = data.draw(st.sampled_from(sorted(evidence.aux)))
     old = evidence.aux[name]
     at = data.draw(st.integers(0, len(old) - 1))
@@ -477,7 +477,8 @@ def test_no_mutated_attachment_escapes_the_catalogue(
         claims, _ = checked(changed(evidence, **{name: new}), machine)
     except AccordError:
         return
-    assert claims.measurements == expected.measurements
+    # Whoever sends a log can withhold what a variable held; a policy that names it then refuses.
+    assert claims.measurements.items() <= expected.measurements.items()
     assert [item.digest for item in claims.components if item.kind == "boot"] == [
         item.digest for item in expected.components if item.kind == "boot"
     ]
