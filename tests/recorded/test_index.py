@@ -3,6 +3,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -27,6 +30,24 @@ def covered() -> dict[str, list[str]]:
 def test_every_recorded_file_is_covered() -> None:
     """Files that nobody verifies would look like files that verify."""
     assert set(index()) == set(covered())
+
+
+def test_every_recorded_file_is_opened_by_a_test(tmp_path: Path) -> None:
+    """What a module says that it covers, its tests do read."""
+    opened = tmp_path / "opened"
+    files = [str(path) for path in Path(__file__).parent.glob("test_*.py") if path.stem in MODULES]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.opened", *files]
+    done = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "ACCORD_OPENED": str(opened)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert set(index()) - set(opened.read_text().split("\n")) == set()
 
 
 def test_recorded_files_are_unchanged() -> None:

@@ -6,10 +6,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import cbor2
 
 _LABEL = b"accord/attest/v1\0"
+REPORT_DATA: Final = "report_data"
+"""The slot that holds the 64 bytes as they are; every other holds `link` of its name."""
+
 _LINK_LABEL = b"accord/attest/v1/"
 _HASH_BYTES = 32
 

@@ -19,7 +19,7 @@ from accord.errors import (
     EvidenceMalformedError,
     PartMismatchError,
 )
-from accord.evidence._binding import Binding, link
+from accord.evidence._binding import REPORT_DATA, Binding, link
 from accord.evidence._claims import Claims, Verified
 from accord.evidence._evidence import Evidence
 from accord.evidence._roots import anchors_for
@@ -76,12 +76,14 @@ def verify_unbound(
     anchors: Sequence[Digest],
     now: datetime,
     engine: Engine = Engine.OWN,
+    report_data: bytes | None = None,
 ) -> Verified:
     """What ``evidence`` proves, and what it is bound to, which is *not* compared: see `verify`.
 
     Only good for looking at evidence: anybody may have asked for it, at any time. Parts are
-    verified too, and that they were asked for together with the whole. Families that
-    ``engine`` does not know are verified by our own.
+    verified too, and that they were asked for together with the whole: with the report data
+    that it signed, or, where its slot is too small to show them, with ``report_data``.
+    Families that ``engine`` does not know are verified by our own.
 
     Raises the errors of family ATT.
     """
@@ -98,16 +100,18 @@ def verify_unbound(
     claims, bound = verifier(evidence, anchors=trusted, now=now)
     if not evidence.parts:
         return Verified(claims, bound)
-    parts = _verify_parts(evidence, bound, anchors=anchors, now=now)
+    asked = bound.get(REPORT_DATA, report_data)
+    parts = _verify_parts(evidence, asked, anchors=anchors, now=now)
     return Verified(replace(claims, parts=MappingProxyType(parts)), bound)
 
 
 def _verify_parts(
-    evidence: Evidence, bound: Mapping[str, bytes], *, anchors: Sequence[Digest], now: datetime
+    evidence: Evidence, report_data: bytes | None, *, anchors: Sequence[Digest], now: datetime
 ) -> dict[str, Claims]:
     """The claims of every part; each was asked for with the report data of the whole."""
     parts: dict[str, Claims] = {}
-    report_data = max(bound.values(), key=len, default=b"")
+    if report_data is None:
+        raise PartMismatchError(part=min(evidence.parts), actual="unknown", expected="report data")
     for name, part in evidence.parts.items():
         claims, slots = verify_unbound(part, anchors=anchors, now=now)
         # A part that is bound to nothing could be anybody's, of any time.
@@ -134,13 +138,13 @@ def verify(
 
     Raises the errors of family ATT.
     """
-    claims, bound = verify_unbound(evidence, anchors=anchors, now=now)
-    # (12) It was made for this purpose, role, nonce, key, connection and claims.
     report_data = binding.report_data()
+    claims, bound = verify_unbound(evidence, anchors=anchors, now=now, report_data=report_data)
+    # (12) It was made for this purpose, role, nonce, key, connection and claims.
     if not bound:
         raise EvidenceMalformedError(what="evidence", detail="it is bound to nothing")
     for slot, actual in bound.items():
-        expected = report_data if len(actual) == len(report_data) else link(slot, report_data)
+        expected = report_data if slot == REPORT_DATA else link(slot, report_data)
         if not hmac.compare_digest(expected, actual):
             raise BindingMismatchError(
                 actual=actual.hex(),

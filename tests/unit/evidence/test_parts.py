@@ -13,7 +13,7 @@ from tests.support.variants import variant
 
 from accord.encoding import Digest, Fields
 from accord.errors import AppraisalError, EvidenceMalformedError, MalformedError, PartMismatchError
-from accord.evidence import Binding, Evidence, Purpose, Role, appraise, verify
+from accord.evidence import Binding, Evidence, Purpose, Role, appraise, verify, verify_unbound
 from accord.policy import AttestationVariant, Family
 from accord.testing import Simulator, create_simulated
 
@@ -55,6 +55,22 @@ def test_parts_that_were_asked_for_together_are_claimed(
 
     assert {name: part.family for name, part in claims.parts.items()} == PARTS
     assert len({part.root for part in claims.parts.values()}) == 3
+
+
+def test_a_host_without_a_tee_links_its_gpu_through_its_tpm(
+    machines: Mapping[str, Simulator], anchors: list[Digest]
+) -> None:
+    """A TPM's slot is too small for report data; whoever knows them can still link the parts."""
+    report_data = BINDING.report_data()
+    gpu = {"gpu0": machines["gpu0"].collect(report_data)}
+    host = replace(machines["vtpm"].collect(report_data), parts=gpu)
+
+    assert check(host, anchors).parts["gpu0"].family is Family.NVIDIA
+    with pytest.raises(PartMismatchError, match="gpu0"):
+        verify_unbound(host, anchors=anchors, now=NOW)
+    other = replace(host, parts={"gpu0": machines["gpu0"].collect(bytes(64))})
+    with pytest.raises(PartMismatchError, match="gpu0"):
+        check(other, anchors)
 
 
 def test_a_report_made_for_another_nonce_is_no_part(
