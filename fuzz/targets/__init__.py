@@ -10,8 +10,16 @@ import pkgutil
 from collections.abc import Callable
 from importlib import import_module
 
-TARGETS: dict[str, Callable[[bytes], object]] = {
-    name: target
-    for module in pkgutil.iter_modules(__path__)
-    for name, target in import_module(f"fuzz.targets.{module.name}").TARGETS.items()
-}
+
+def _collect() -> dict[str, Callable[[bytes], object]]:
+    found: dict[str, Callable[[bytes], object]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for name, target in import_module(f"fuzz.targets.{module.name}").TARGETS.items():
+            if name in found:
+                message = f"two targets are called {name}"
+                raise ValueError(message)
+            found[name] = target
+    return found
+
+
+TARGETS = _collect()

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import cbor2
+
 from accord.evidence import PRODUCTION_ROOTS, Evidence
-from accord.evidence._cbor import encode_bytes
 from accord.evidence.nitro import decode_document, verify_nitro
 from accord.policy import Family
 
@@ -23,7 +24,7 @@ def _document(data: bytes) -> None:
 
 def _fields(data: bytes) -> None:
     """The payload by itself, in a message that is well formed."""
-    _document(_HEAD + encode_bytes(data) + encode_bytes(bytes(96)))
+    _document(_HEAD + cbor2.dumps(data) + cbor2.dumps(bytes(96)))
 
 
 TARGETS: dict[str, Callable[[bytes], object]] = {"nitro": _document, "nitro-fields": _fields}
