@@ -7,12 +7,12 @@ import base64
 import inspect
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Command
+from tests.cli.conftest import ASKED, Collected, Command
 
 from accord.cli import _steps
 from accord.cli._evidence_file import detect_family
@@ -20,45 +20,6 @@ from accord.encoding import canonical_json
 from accord.errors import ExitCode, FamilyUnclearError
 from accord.evidence import Evidence
 from accord.policy import Family
-
-ASKED = "5a" * 64
-
-
-@dataclass(frozen=True)
-class Collected:
-    """Evidence in a file, and the anchors of its test root as options."""
-
-    path: Path
-    anchors: tuple[str, ...]
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.from_bytes(self.path.read_bytes())
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACCORD_COLLATERAL", str(tmp_path / "collateral-cache"))
-
-
-@pytest.fixture(scope="session")
-def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Collected]:
-    """Evidence of every family, made once by `accord attest get --simulated`."""
-    from accord.cli._main import run
-    from accord.testing import create_simulated, simulated_anchors
-
-    root = tmp_path_factory.mktemp("simulated")
-    found = {}
-    for family in Family:
-        path = root / f"{family.value}.json"
-        simulator = create_simulated(family, root / family.value)
-        arguments = ["attest", "get", "--family", family.value, "--report-data", ASKED]
-        place = ["--simulated", str(root / family.value), "--out", str(path)]
-        assert run([*arguments, *place]) == 0
-        anchors = tuple(f"--anchor={digest}" for digest in simulated_anchors(simulator))
-        found[family.value] = Collected(path, anchors)
-    return found
-
 
 FAMILIES = pytest.mark.parametrize("family", [family.value for family in Family])
 
@@ -166,22 +127,25 @@ def test_a_report_with_the_hosts_table_needs_no_collateral(
 @pytest.mark.parametrize(
     ("contents", "code"),
     [
-        (b"nothing that anybody signed", "accord-COL-004"),
-        (b"{}", "accord-COL-004"),
+        (b"nothing that anybody signed", "accord-ATT-001"),
+        (b"", "accord-ATT-001"),
+        (b"{}", "accord-ATT-001"),
         (b"[1", "accord-ENC-001"),
         (b"\x00" * (2 << 20), "accord-ENC-003"),
         (b'{"schema":"accord.verdict.v1"}', "accord-ENC-001"),
     ],
 )
-def test_what_is_no_evidence_is_wrong_use_or_refused(
+def test_what_is_no_evidence_is_not_verified(
     command: Command, tmp_path: Path, contents: bytes, code: str
 ) -> None:
     """No traceback, whatever the file."""
     (tmp_path / "file").write_bytes(contents)
     refused = command("attest", "verify", tmp_path / "file", "--json")
 
-    assert refused.document["code"] == code
-    assert refused.exit_code != 0
+    assert (refused.document["code"], refused.exit_code) == (code, 3)
+    for family in ("tdx", "snp", "nitro", "nvidia", "azure"):
+        named = command("attest", "verify", tmp_path / "file", "--family", family)
+        assert named.exit_code == 3
 
 
 def test_a_family_that_contradicts_the_document_is_refused(
@@ -337,9 +301,11 @@ def test_a_verdict_can_be_repeated_years_later(
     assert command(*verify, "--out", stored).exit_code == 0
     now = json.loads(stored.read_text())["now"]
 
-    again = command("attest", "verify", stored, *given.anchors, "--now", now)
+    repeat = ("attest", "verify", stored, *given.anchors, "--now", now)
+    again = command(*repeat, "--report-data", ASKED)
     assert again.exit_code == 0
     assert "✓ bound to the report data given" in again.stderr
+    assert "! COLLATERAL OF THE STORED VERDICT" in again.stderr
     later = command("attest", "verify", stored, *given.anchors, "--now", "2095-01-01T00:00:00Z")
     assert later.exit_code == 3
     assert command("attest", "verify", stored, "--now", now).exit_code == 3  # not the file's roots
@@ -384,6 +350,12 @@ def test_a_verdict_that_cannot_be_written_is_an_error(
         ["--report-data", "zz"],
         ["--report-data", "00"],
         ["--nonce", "zz"],
+        ["--nonce", ""],
+        ["--nonce", "00" * 65],
+        ["--aux", "event_log=/dev/null"],
+        ["--index", "-1"],
+        ["--ear", "result.jwt"],
+        ["--key", "home"],
         ["--nonce", "00", "--report-data", "00" * 64],
         ["--now", "yesterday"],
         ["--anchor", "sha256:1"],
@@ -467,6 +439,8 @@ def test_a_machine_with_a_gpu_is_verified_and_explained(
     explained = command("attest", "explain", *given, "--report-data", ASKED)
 
     assert "✓ part gpu0: nvidia" in verified.stderr
+    document = command("attest", "verify", *given, "--json").document
+    assert document["gpu_binding"] == "nonce_linked"  # without a policy too
     assert "not checked: that the parts sit in the same machine" in verified.stderr
     assert "✓ parts were asked for together with the whole" in explained.stdout
     assert "✓ bound to the report data given" in explained.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,63 @@ def test_a_stored_verdict_needs_no_cache(  # noqa: PLR0917 - fixtures
     assert command("attest", "verify", tmp_path / "verdict.json", anchor, *empty).exit_code == 0
     assert stored["evidence"]["endorsements"]
     assert stored["result"]["binding"] == "not checked"
+
+
+def test_an_answer_for_another_platform_ends_with_3(
+    command: Command, vendor: Intel, cache: Path, service: Service
+) -> None:
+    """Genuine collateral of another platform is not what was asked for, and is not stored."""
+    from accord.collateral import wanted_for
+
+    fmspc = wanted_for(vendor.evidence())[0].path.rpartition("=")[2]
+    serve_intel(service, vendor, fmspc)
+    pages, other = service.pages, "00906ed50000"
+    pages[f"/tdx/certification/v4/tcb?fmspc={other}"] = pages[
+        f"/tdx/certification/v4/tcb?fmspc={fmspc}"
+    ]
+    mirror = ("--url", service.url, "--tls-ca", service.ca_file, f"--anchor={vendor.anchors[0]}")
+    fetch = ("collateral", "fetch", "--family", "tdx", "--fmspc", other)
+    refused = command(*fetch, *mirror, "--json")
+
+    assert (refused.exit_code, refused.document["code"]) == (3, "accord-COL-009")
+    assert command("collateral", "show").stdout == "nothing\n"
+
+
+def test_expired_answers_end_with_3(  # noqa: PLR0917 - fixtures
+    command: Command,
+    vendor: Intel,
+    cache: Path,
+    quote: Path,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An attacker on the way replays what was true long ago."""
+    from accord.cli import _collateral
+    from accord.collateral import wanted_for
+
+    fmspc = wanted_for(vendor.evidence())[0].path.rpartition("=")[2]
+    serve_intel(service, vendor, fmspc)
+    mirror = ("--url", service.url, "--tls-ca", service.ca_file, f"--anchor={vendor.anchors[0]}")
+    later = _collateral._clock() + timedelta(days=9999)
+    monkeypatch.setattr(_collateral, "_clock", lambda: later)
+    refused = command("collateral", "fetch", quote, *mirror, "--json")
+
+    assert (refused.exit_code, refused.document["code"]) == (3, "accord-COL-009")
+    assert command("collateral", "show").stdout == "nothing\n"
+
+
+def test_collateral_of_another_root_does_not_disturb(  # noqa: PLR0917 - fixtures
+    command: Command, vendor: Intel, cache: Path, bundle: Path, quote: Path, tmp_path: Path
+) -> None:
+    """Two simulated vendors in one cache, the second newer: each verifies its own."""
+    second = Intel(tmp_path / "second")
+    (tmp_path / "second.json").write_bytes(second.bundle)
+    anchor, other = f"--anchor={vendor.anchors[0]}", f"--anchor={second.anchors[0]}"
+    command("collateral", "import", bundle, anchor)
+    command("collateral", "import", tmp_path / "second.json", other)
+
+    verified = command("attest", "verify", quote, anchor)
+    assert verified.exit_code == 0, verified.stderr
 
 
 # --- doctor ---------------------------------------------------------------------------------

@@ -313,8 +313,9 @@ def test_a_real_event_log_replays_to_the_quoted_registers() -> None:
     assert isinstance(report, TDReport)
     aux = {"ccel": read(f"{GOOGLE}/ccel_data.dat"), "ccel_table": read(f"{GOOGLE}/ccel_table.dat")}
     item = Evidence(Family.TDX, blob, aux=aux)
-    components = read_event_log(item, report)
+    components, rtmr3_unlogged = read_event_log(item, report)
 
+    assert not rtmr3_unlogged
     assert {name.name.split()[0] for name in components} == {"rtmr0", "rtmr1", "rtmr2"}
     assert report.rtmrs[3] == bytes(48)
     assert report.report_data == read(f"{GOOGLE}/nonce.dat")

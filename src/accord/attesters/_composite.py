@@ -6,14 +6,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Protocol
 
-from accord.attesters._collector import Collector
 from accord.evidence import Evidence
 
 
-def collect_composite(
-    cpu: Collector, parts: Mapping[str, Collector], report_data: bytes
-) -> Evidence:
+class Asked(Protocol):
+    """Whatever answers for one part: a collector, or a simulation."""
+
+    def collect(self, report_data: bytes) -> Evidence:
+        """Evidence that carries these 64 bytes."""
+        ...
+
+
+def collect_composite(cpu: Asked, parts: Mapping[str, Asked], report_data: bytes) -> Evidence:
     """Evidence of ``cpu`` with that of each part below its name (``vtpm``, ``gpu0``, ...).
 
     Every part derives its nonce from ``report_data`` (`accord.evidence.link`): that proves

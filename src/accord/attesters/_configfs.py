@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -18,6 +19,7 @@ from accord.attesters._collector import (
     missing_or_failed,
     read_all,
     read_optional,
+    reason,
     write_all,
 )
 from accord.errors import InterfaceFailedError, InterfaceMissingError, ReportRaceError
@@ -38,6 +40,10 @@ PROVIDERS: Mapping[str, Family] = MappingProxyType(
 """Families by the name of the kernel's driver."""
 
 _WHAT = "configfs-tsm"
+_MAX_DIGITS = 20
+"""Those of 64 bits; the kernel counts with 32."""
+
+_MAX_SHOWN = 64
 _ATTEMPTS = 5
 """Each instance of a report is ours alone (its name is random): races are accidents."""
 
@@ -79,17 +85,25 @@ class ConfigfsTSM:
         except OSError as exc:
             raise missing_or_failed(exc, _WHAT, self._root) from exc
         try:
-            return act(report)
-        except OSError as exc:
-            raise missing_or_failed(exc, _WHAT, report) from exc
-        finally:
-            # Reports that are left behind stay until the next boot.
+            found = act(report)
+        except BaseException as exc:
+            with suppress(OSError):  # what went wrong first is what the user must see
+                self._remove(report)
+            if isinstance(exc, OSError):
+                raise missing_or_failed(exc, _WHAT, report) from exc
+            raise
+        try:
             self._remove(report)
+        except OSError as exc:  # reports that are left behind stay until the next boot
+            detail = f"{report} cannot be removed: {reason(exc)}"
+            raise InterfaceFailedError(what=_WHAT, detail=detail) from exc
+        return found
 
     def _provider(self, report: Path) -> Family:
         name = read_all(report / "provider").decode("ascii", "replace").strip()
         if name not in PROVIDERS:
             known = ", ".join(PROVIDERS)
+            name = name[:_MAX_SHOWN]
             raise InterfaceMissingError(
                 what="TEE that is known", detail=f"configfs-tsm says {name!r}; known are {known}"
             )
@@ -121,6 +135,6 @@ class ConfigfsTSM:
 
 def _generation(report: Path) -> int:
     text = read_all(report / "generation").strip()
-    if not text.isdigit():
-        raise InterfaceFailedError(what=_WHAT, detail=f"its generation is {text!r}")
+    if not text.isdigit() or len(text) > _MAX_DIGITS:
+        raise InterfaceFailedError(what=_WHAT, detail=f"its generation is {text[:_MAX_SHOWN]!r}")
     return int(text)

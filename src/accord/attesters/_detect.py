@@ -7,6 +7,7 @@ Nothing here ever simulates: a machine without a TEE has no collector.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +40,24 @@ _ELSEWHERE: Mapping[Family, str] = MappingProxyType(
 """Families without an interface of the operating system."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a machine can have more than one of, or keep from a collector.
+
+    ``network`` lets Azure's be asked for certificates and quotes. ``ak_handle`` is a
+    persistent attestation key of the TPM, ``ak_certificate`` the NV index of its
+    certificate. ``gpu`` is the index of a GPU.
+    """
+
+    network: bool = False
+    ak_handle: int | None = None
+    ak_certificate: int | None = None
+    gpu: int = 0
+
+
+_DEFAULT = Choices()
+
+
 def below(root: Path, path: Path) -> Path:
     """``path`` as it is under another root of the file system."""
     return root / path.relative_to("/")
@@ -54,20 +73,19 @@ def is_azure(root: Path = Path("/")) -> bool:
 
 
 def open_collector(
-    family: Family | None = None, *, root: Path = Path("/"), network: bool = False
+    family: Family | None = None, *, root: Path = Path("/"), choices: Choices = _DEFAULT
 ) -> Collector:
     """The collector for ``family``, or for whichever TEE this machine has.
 
-    Enclaves go before VMs, and a TEE before a TPM: the narrowest that there is. ``network``
-    lets Azure's be asked for certificates and quotes.
+    Enclaves go before VMs, and a TEE before a TPM: the narrowest that there is.
 
     Raises ``InterfaceMissingError`` or ``InterfaceFailedError``.
     """
     if family is not None:
-        return _open(family, root, network=network)
+        return _open(family, root, choices)
     for path, candidate in _probes(root):
         if path.exists():
-            return candidate(root, network=network)
+            return candidate(root, choices)
     raise InterfaceMissingError(what="TEE that can be asked for evidence", detail="no device")
 
 
@@ -88,13 +106,13 @@ def _probes(root: Path) -> tuple[tuple[Path, _Open], ...]:
     )
 
 
-def _open_configfs(root: Path, **_: object) -> Collector:
+def _open_configfs(root: Path, _: Choices) -> Collector:
     return ConfigfsTSM(below(root, CONFIGFS), event_log=below(root, CCEL))
 
 
-def _open(family: Family, root: Path, *, network: bool) -> Collector:
+def _open(family: Family, root: Path, choices: Choices) -> Collector:
     if family in {Family.TDX, Family.SNP, Family.CCA}:
-        found = _open_configfs(root)
+        found = _open_configfs(root, choices)
         if found.family is not family:
             raise InterfaceMissingError(
                 what=f"{family} interface", detail=f"configfs-tsm speaks for {found.family}"
@@ -103,16 +121,17 @@ def _open(family: Family, root: Path, *, network: bool) -> Collector:
     if family in _ELSEWHERE:
         raise InterfaceMissingError(what=f"{family} interface", detail=_ELSEWHERE[family])
     tpm = partial(opened, below(root, TPMRM))
+    quoting = partial(TPMCollector, tpm, key=choices.ak_handle, certificate=choices.ak_certificate)
     logs = {name: below(root, path) for name, path in LOGS.items()}
     txt_logs = logs | {"txt_log": below(root, TXT_LOG)}
     openers: Mapping[Family, Callable[[], Collector]] = {
         Family.SGX: lambda: Gramine(below(root, GRAMINE)),
         Family.NITRO: lambda: NitroSecurityModule(below(root, NSM)),
         Family.AZURE: lambda: AzureVTPM(
-            tpm, ask=metadata_service() if network else None, logs=logs
+            tpm, ask=metadata_service() if choices.network else None, logs=logs
         ),
-        Family.TPM: lambda: TPMCollector(tpm, logs=logs),
-        Family.TXT: lambda: TPMCollector(tpm, family=family, logs=txt_logs),
-        Family.NVIDIA: NVML,
+        Family.TPM: lambda: quoting(logs=logs),
+        Family.TXT: lambda: quoting(family=family, logs=txt_logs),
+        Family.NVIDIA: lambda: NVML(choices.gpu),
     }
     return openers[family]()

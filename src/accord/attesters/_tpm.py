@@ -107,8 +107,7 @@ class TPMCollector:
                 blob, registers = quote(tpm, key, nonce, {self._bank: self._registers})
             endorsements = {}
             if self._certificate is not None:
-                data = tpm.nv_read(self._certificate, authority=OWNER)
-                endorsements["ak_certificate"] = data
+                endorsements["ak_certificate"] = read_certificate(tpm, self._certificate)
         aux = {"ak_public": public, "pcrs": registers}
         for name, path in self._logs.items():
             log = read_optional(path)
@@ -128,6 +127,17 @@ def attestation_key(tpm: TPM, handle: int | None) -> Iterator[tuple[bytes, int]]
         yield public, made
     finally:
         tpm.flush(made)
+
+
+def read_certificate(tpm: TPM, index: int) -> bytes:
+    """The certificate in an NV index, without the padding that makers leave behind it.
+
+    Raises ``TPMCommandError``.
+    """
+    data = tpm.nv_read(index, authority=OWNER)
+    # A SEQUENCE of more than 255 bytes: as long as the two octets behind 0x82 say (X.690, 8.1.3).
+    size = 4 + int.from_bytes(data[2:4], "big") if data[:2] == b"\x30\x82" else len(data)
+    return data[:size]
 
 
 def quote(

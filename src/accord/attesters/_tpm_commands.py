@@ -219,13 +219,18 @@ class TPM:
         """
         values: dict[tuple[str, int], bytes] = {}
         for bank, indices in selection.items():
-            missing = sorted(set(indices))
+            missing = set(indices)
             while missing:
                 read = self._pcr_read(bank, missing)
-                values |= {(bank, index): value for index, value in read.items()}
                 if not read:
                     break  # a bank that is not allocated has no PCRs
-                missing = [index for index in missing if index not in read]
+                fresh = read.keys() & missing
+                if not fresh:  # or it could answer for ever
+                    raise TPMCommandError(
+                        command=_NAMES[_PCR_READ], detail="it answers for other registers"
+                    )
+                values |= {(bank, index): read[index] for index in sorted(fresh)}
+                missing -= fresh
         return values
 
     def _pcr_read(self, bank: str, indices: Iterable[int]) -> dict[int, bytes]:
@@ -234,10 +239,19 @@ class TPM:
         response.take(4)
         found: list[int] = []
         for _ in range(response.number(4)):
-            response.take(2)
+            if response.number(2) != BANKS[bank][0]:
+                raise TPMCommandError(
+                    command=_NAMES[_PCR_READ], detail="it answers for another bank"
+                )
             bits = int.from_bytes(response.take(response.number(1)), "little")
             found += [index for index in range(24) if bits >> index & 1]
-        return dict(zip(found, [response.sized() for _ in range(response.number(4))], strict=False))
+        values = [response.sized() for _ in range(response.number(4))]
+        if len(values) != len(found):
+            raise TPMCommandError(
+                command=_NAMES[_PCR_READ],
+                detail=f"{len(values)} values for {len(found)} registers",
+            )
+        return dict(zip(found, values, strict=True))
 
     def pcr_extend(self, index: int, digests: Mapping[str, bytes]) -> None:
         """Extends a PCR in every bank of ``digests``."""

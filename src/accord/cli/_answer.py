@@ -10,6 +10,7 @@ from accord.cli._output import Output
 from accord.cli._verification import Answer, Question
 from accord.encoding import JSONValue, format_time
 from accord.evidence import PRODUCTION_ROOTS, Claims, RootKind
+from accord.policy import Family
 
 
 def warnings(question: Question, answer: Answer) -> Iterator[str]:
@@ -26,14 +27,35 @@ def warnings(question: Question, answer: Answer) -> Iterator[str]:
     yield from stored_warnings(question)
 
 
+def collateral_warnings(question: Question) -> Iterator[str]:
+    """Where what becomes outdated came from."""
+    found = question.endorsed
+    if found.repeated:
+        yield "COLLATERAL OF THE STORED VERDICT: what it used, whatever was known elsewhere"
+    if found.unconfirmed:
+        keys = ", ".join(dict.fromkeys(found.unconfirmed))
+        yield (
+            f"COLLATERAL BROUGHT BY THE EVIDENCE ITSELF: {keys}; it may hold back newer, which "
+            "`accord collateral fetch` brings"
+        )
+    if found.replaced:
+        keys = ", ".join(dict.fromkeys(found.replaced))
+        yield f"the cache has newer collateral than the evidence brought, which counts: {keys}"
+
+
 def stored_warnings(question: Question) -> Iterator[str]:
-    """How this verdict differs from the one that was stored."""
+    """Where collateral is from, and how this verdict differs from the one that was stored."""
+    yield from collateral_warnings(question)
     verdict = question.stored.verdict
     if verdict is None:
         return
     if verdict.now != question.now:
         now = format_time(question.now)
         yield f"stored as a verdict of {format_time(verdict.now)}, verified as of {now}"
+    if verdict.report_data is not None and question.asked != verdict.report_data:
+        given = "not compared" if question.asked is None else "which is not what was given now"
+        told = verdict.report_data.hex()
+        yield f"bound to report data {told}, as the stored verdict says: {given}"
     if verdict.policy is not None and verdict.policy != question.policy:
         yield f"stored as admitted by policy {verdict.policy}, which is not the one given now"
     if set(verdict.anchors) != set(question.anchors):
@@ -76,9 +98,21 @@ def document(question: Question, answer: Answer) -> dict[str, JSONValue]:
         **claims_document(answer.claims),
         "bound": {slot: value.hex() for slot, value in answer.bound.items()},
         "binding": answer.compared or "not checked",
+        **gpu_binding(answer.claims),
+        "collateral": {
+            "brought": list(question.endorsed.unconfirmed),
+            "replaced": list(question.endorsed.replaced),
+            "repeated": question.endorsed.repeated,
+        },
         "appraisal": None if answer.result is None else answer.result.to_json(),
         "not_checked": list(not_checked(answer)),
     }
+
+
+def gpu_binding(claims: Claims) -> dict[str, JSONValue]:
+    """All that joins a GPU to the machine: both were asked together."""
+    linked = any(part.family is Family.NVIDIA for part in claims.parts.values())
+    return {"gpu_binding": "nonce_linked"} if linked else {}
 
 
 def claims_document(claims: Claims) -> dict[str, JSONValue]:

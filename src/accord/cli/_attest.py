@@ -9,24 +9,23 @@ from typing import Any
 
 import click
 
-from accord.attesters import open_collector
 from accord.cli._answer import document, facts, lines, not_checked, warnings
+from accord.cli._attest_enrol import enrol
+from accord.cli._attest_get import get
 from accord.cli._explain import explain_question
-from accord.cli._options import PATH, simulated_option, with_output, writing
+from accord.cli._options import PATH, simulated_option, with_output, write_file
 from accord.cli._output import Output, error_document
+from accord.cli._result import Token, read_result, read_token, write_token
 from accord.cli._verification import (
     Answer,
     Question,
     question_options,
     read_question,
-    read_report_data,
     verified,
 )
 from accord.collateral import Verdict
-from accord.encoding import JSONValue
 from accord.errors import AppraisalError, ExitCode
-from accord.evidence import Evidence, Role, appraise, evaluate
-from accord.policy import Family
+from accord.evidence import Role, appraise, evaluate
 
 
 @click.group("attest")
@@ -34,12 +33,36 @@ def group() -> None:
     """Evidence: of this machine, of others, and what this code measures as."""
 
 
+group.add_command(get)
+group.add_command(enrol)
+group.add_command(read_result)
+
+
 @group.command()
 @question_options
 @click.option("--out", "target", type=PATH, help="Store the verdict with all that it rests on.")
+@click.option("--ear", type=PATH, help="Write the attestation result as a signed token.")
+@click.option(
+    "--ear-format",
+    type=click.Choice(["jwt", "cwt"]),
+    default="jwt",
+    show_default=True,
+    help="Which token.",
+)
+@click.option("--key", type=PATH, metavar="HOME", help="The identity that signs the token.")
 @with_output
-def verify(out: Output, /, target: Path | None, **asked: Any) -> int | None:
+def verify(
+    out: Output,
+    /,
+    target: Path | None,
+    ear: Path | None,
+    ear_format: str,
+    key: Path | None,
+    **asked: Any,
+) -> int | None:
     """Verify evidence offline: QUOTE is raw, hex or base64, our document, or a stored verdict.
+
+    QUOTE may be - for standard input.
 
     Trusts the vendors' pinned roots, or the anchors named instead. Collateral comes from
     --collateral, else from the cache, never from the network. Exit code 0 if it verifies (and
@@ -51,13 +74,15 @@ def verify(out: Output, /, target: Path | None, **asked: Any) -> int | None:
       accord attest verify evidence.json --report-data $HEX --policy variants.yaml --json
     """
     question = read_question(**asked)
+    token = read_token(ear, ear_format, key, policy=bool(question.variants))
     answer = verified(question)
     if question.variants:
         try:
             result = appraise(answer.claims, question.variants, now=question.now)
         except AppraisalError as error:
-            return _refused(out, error, question, answer)
+            return _refused(out, error, question, answer, token)
         answer = replace(answer, result=result)
+        _sign(out, token, question, answer)
     facts(out, question, answer)
     for warning in warnings(question, answer):
         out.warn(warning)
@@ -70,10 +95,20 @@ def verify(out: Output, /, target: Path | None, **asked: Any) -> int | None:
     return None
 
 
-def _refused(out: Output, error: AppraisalError, question: Question, answer: Answer) -> int:
+def _sign(out: Output, token: Token | None, question: Question, answer: Answer) -> None:
+    if token is not None and answer.result is not None:
+        given = question.nonce if question.nonce is not None else question.report_data
+        write_token(token, answer.result, nonce=given)
+        out.note(f"attestation result signed by {token.identity.public.name} in {token.path}")
+
+
+def _refused(
+    out: Output, error: AppraisalError, question: Question, answer: Answer, token: Token | None
+) -> int:
     """The policy's refusal: with --json one document, which is an error and says why."""
+    refused = evaluate(answer.claims, question.variants, now=question.now)
+    _sign(out, token, question, replace(answer, result=refused))
     if out.json:
-        refused = evaluate(answer.claims, question.variants, now=question.now)
         found = document(question, replace(answer, result=refused))
         out.result(error_document(error) | {"attestation": found}, ())
     else:
@@ -92,8 +127,7 @@ def _store(target: Path, question: Question, answer: Answer) -> None:
     )
     path = target / f"verdict-{question.evidence.digest.removeprefix('sha256:')[:16]}.json"
     path = path if target.is_dir() else target
-    with writing(path):
-        path.write_bytes(verdict.to_bytes())
+    write_file(path, verdict.to_bytes())
 
 
 @group.command()
@@ -118,81 +152,6 @@ def explain(out: Output, /, full: bool, **asked: Any) -> int | None:  # noqa: FB
     if explained.error is not None:
         out.refusal(explained.error)
     return explained.exit_code
-
-
-@group.command()
-@click.option(
-    "--family",
-    type=click.Choice([family.value for family in Family]),
-    help="Which TEE; without it, the one that this machine has.",
-)
-@click.option("--simulated", type=PATH, help="Folder of a simulated TEE. NOT HARDWARE.")
-@click.option("--report-data", metavar="HEX", help="The 64 bytes to bind it to.")
-@click.option("--nonce", metavar="HEX", help="A verifier's nonce of at most 64 bytes.")
-@click.option("--out", "target", type=PATH, help="Write the evidence to this file.")
-@click.option("--raw", is_flag=True, help="Only what the hardware signed, without attachments.")
-@click.option("--network", is_flag=True, help="Let the collector ask Azure's metadata service.")
-@with_output
-def get(
-    out: Output,
-    family: str | None,
-    simulated: Path | None,
-    report_data: str | None,
-    nonce: str | None,
-    target: Path | None,
-    raw: bool,  # noqa: FBT001 - click's
-    network: bool,  # noqa: FBT001 - click's
-) -> None:
-    """Collect evidence of this machine, or of a simulation if that is asked for.
-
-    \b
-    Example:
-      accord attest get --family tdx --report-data $HEX --out evidence.json
-      accord attest get --family snp --simulated simulated-hardware/snp --out evidence.json
-    """
-    asked = read_report_data(report_data, nonce)
-    if asked is None:
-        out.warn("BOUND TO NOTHING: 64 zero bytes; give --report-data or --nonce")
-        asked = bytes(64)
-    kind = None if family is None else Family(family)
-    if simulated is None:
-        collector = open_collector(kind, network=network)
-        out.note(f"asking this machine for {collector.family.value} evidence")
-        evidence, anchors = collector.collect(asked), None
-    elif kind is None:
-        raise click.UsageError("--simulated needs --family")
-    else:
-        evidence, anchors = _simulate(out, kind, simulated, asked)
-    data = evidence.blob if raw else evidence.to_bytes()
-    found: dict[str, JSONValue] = {
-        "schema": "accord.collected.v1",
-        "family": evidence.family.value,
-        "simulated": simulated is not None,
-        "report_data": asked.hex(),
-        "evidence": evidence.to_json(),
-    } | ({} if anchors is None else {"anchors": list(anchors)})
-    if target is None:
-        # Without a file the document itself is the data; raw bytes go to no terminal.
-        shown = evidence.blob.hex() if raw else evidence.to_bytes().decode()
-        out.result(found, shown)
-        return
-    with writing(target):
-        target.write_bytes(data)
-    out.result(found | {"file": str(target)}, f"{evidence.family.value} evidence in {target}")
-
-
-def _simulate(
-    out: Output, family: Family, home: Path, asked: bytes
-) -> tuple[Evidence, tuple[str, ...]]:
-    from accord.testing import create_simulated, simulated_anchors
-
-    out.warn("SIMULATED: real bytes under a test root, and no protection at all")
-    with writing(home):
-        simulator = create_simulated(family, home)
-    anchors = simulated_anchors(simulator)
-    for anchor in anchors:
-        out.note(f"its test root: {anchor}")
-    return simulator.collect(asked), anchors
 
 
 @group.command()

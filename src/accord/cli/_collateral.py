@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from accord.cli._evidence_file import read_evidence
+from accord.cli._given import read_anchor
 from accord.cli._options import PATH, cache_option, read_file, read_now, with_output, writing
 from accord.cli._output import Output, table
-from accord.cli._verification import read_anchor
 from accord.collateral import (
     MAX_FILE_BYTES,
     MAX_VERDICT_BYTES,
@@ -25,6 +25,7 @@ from accord.collateral import (
     Wanted,
     amd,
     certify,
+    check_fetched,
     fetch,
     https_get,
     intel,
@@ -65,10 +66,18 @@ def _anchors(given: Sequence[str]) -> tuple[Digest, ...]:
     return tuple(d for text in given for d in read_anchor(text)) or tuple(PRODUCTION_ROOTS)
 
 
-def _store(out: Output, items: Iterable[Item], cache: Path, anchors: Sequence[str]) -> None:
+def _store(
+    out: Output,
+    items: Iterable[Item],
+    cache: Path,
+    anchors: Sequence[str],
+    *,
+    wanted: Sequence[Wanted] = (),
+) -> None:
     """Verifies everything, then stores everything: a refusal leaves the cache as it was."""
     store = CollateralCache(cache)
     pieces = certify(list(items), anchors=_anchors(anchors), known=known_certificates(store))
+    check_fetched(wanted, pieces, now=_clock())
     with writing(cache):
         entries = store.add(pieces)
     for entry in entries:
@@ -142,7 +151,8 @@ def fetch_(
     """Fetch what the vendors have for the platform of EVIDENCE, verify it, and store it.
 
     The only command that uses the network for this, and only when you type it. Proxies of
-    the environment are used. What does not verify is not stored, and the old is kept.
+    the environment are used. What does not verify, is of another platform or has expired is
+    not stored, and the old is kept.
 
     \b
     Example:
@@ -153,7 +163,7 @@ def fetch_(
     for item in wanted:
         out.note(f"fetching {(url or item.base).rstrip('/')}{item.path}")
     get = https_get(context=_context(tls_ca))
-    _store(out, list(fetch(wanted, get=get, url=url)), cache, anchors)
+    _store(out, list(fetch(wanted, get=get, url=url)), cache, anchors, wanted=wanted)
 
 
 def _context(tls_ca: Path | None) -> ssl.SSLContext | None:

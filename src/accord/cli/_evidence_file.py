@@ -6,23 +6,27 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import click
+
 from accord.collateral import MAX_VERDICT_BYTES, Verdict
 from accord.encoding import Fields, canonical_json, parse_json
-from accord.errors import FamilyUnclearError, TooLargeError
+from accord.errors import EvidenceMalformedError, FamilyUnclearError, TooLargeError
 from accord.evidence import Evidence
 from accord.evidence.amd import split_extended_report
-from accord.evidence.tpm import import_go_attestation, import_trust_agent
+from accord.evidence.nvidia import import_devices
+from accord.evidence.tpm import import_go_attestation, import_host_manifest, import_trust_agent
 from accord.policy import Family
 
 MAX_RAW_BYTES = 1 << 20
 """Largest report that is read raw: its text form is at most twice as long."""
 
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]+|[A-Za-z0-9_-]+)={0,2}")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _SNP_BYTES, _KEYSTONE_BYTES = 1184, 1352
 _SNP_VERSIONS = range(2, 6)
 _TEE_TYPES = {0: Family.SGX, 0x81: Family.TDX}
@@ -40,6 +44,21 @@ _TRUST_AGENT = b"<tpm_quote_response"
 
 _TPM_MAGIC = b"\xffTCG"
 
+_OF_TPM = ("pcrs", "event_log", "ima_log", "ima_keys")
+_OF_KEY = ("ak_public", "ak_spki", *_OF_TPM)
+ATTACHMENTS: Mapping[Family, tuple[str, ...]] = MappingProxyType(
+    {
+        Family.TDX: ("ccel", "ccel_table"),
+        Family.TPM: _OF_KEY,
+        Family.TXT: (*_OF_KEY, "txt_log"),
+        Family.AZURE: ("td_quote", "tpm_quote", *_OF_TPM),
+    }
+)
+"""What goes with ``--aux``; other families have no attachments."""
+
+_QUOTE = "quote"
+"""With ``--aux`` the quote for registers that a host manifest lists without one."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFile:
@@ -50,18 +69,30 @@ class EvidenceFile:
 
 
 def read_evidence(
-    data: bytes, *, family: Family | None, aux: Mapping[str, bytes], what: str
+    data: bytes,
+    *,
+    family: Family | None,
+    aux: Mapping[str, bytes],
+    what: str,
+    index: int | None = None,
 ) -> EvidenceFile:
     """The evidence in a file; ``aux`` is added to what it brings itself.
 
-    Raises ``FamilyUnclearError``, ``EncodingError`` or ``EvidenceMalformedError``.
+    ``index`` chooses from a list. Raises ``FamilyUnclearError``, ``EncodingError``,
+    ``EvidenceMalformedError``, or ``click.BadParameter`` for an attachment of no use.
     """
-    found = _document(data, what)
+    found = _document(data, what, aux, index)
     if found is None:
         found = EvidenceFile(_raw(_octets(data), family, what))
     evidence = found.evidence
     if family is not None and evidence.family is not family:
         raise FamilyUnclearError(what=what, detail=f"it says that it is {evidence.family}")
+    aux = {name: item for name, item in aux.items() if name != _QUOTE or not _is_manifest(data)}
+    known = ATTACHMENTS.get(evidence.family, ())
+    for name in sorted(aux.keys() - set(known)):
+        listed = f"it has {', '.join(known)}" if known else "it has none"
+        message = f"{evidence.family} evidence has no attachment {name!r}; {listed}"
+        raise click.BadParameter(message, param_hint="--aux")
     if not aux:
         return found
     return replace(found, evidence=replace(evidence, aux=_joined(evidence.aux, aux)))
@@ -71,22 +102,46 @@ def _joined(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> Mapping[
     return MappingProxyType({**first, **second})
 
 
-def _document(data: bytes, what: str) -> EvidenceFile | None:
+def _is_manifest(data: bytes) -> bool:
+    return data[:64].lstrip()[:1] == b"{" and b'"pcr_manifest"' in data
+
+
+def _document(
+    data: bytes, what: str, aux: Mapping[str, bytes], index: int | None
+) -> EvidenceFile | None:
     """Our own documents, canonical or as an editor left them, and those of others we know."""
     if data[:1024].lstrip().startswith(_TRUST_AGENT):
         return EvidenceFile(import_trust_agent(data))
     if data[:64].lstrip()[:1] not in {b"{", b"["}:
         return None
     value = parse_json(data, what=what, limit=MAX_VERDICT_BYTES)
+    if isinstance(value, dict) and value.get("schema") == Verdict.SCHEMA:
+        verdict = Verdict.from_bytes(canonical_json(value))
+        return EvidenceFile(verdict.evidence, verdict)
     match value:
-        case {"schema": Verdict.SCHEMA}:
-            verdict = Verdict.from_bytes(canonical_json(value))
-            return EvidenceFile(verdict.evidence, verdict)
         case {"schema": Evidence.SCHEMA}:
-            return EvidenceFile(Evidence.from_fields(Fields(value, "evidence")))
+            found = Evidence.from_fields(Fields(value, "evidence"))
         case {"AK": dict(), "Quote": dict()}:
-            return EvidenceFile(import_go_attestation(data))
-    raise FamilyUnclearError(what=what, detail="JSON that is not known")
+            found = import_go_attestation(data)
+        case {"pcr_manifest": dict(), "aik_certificate": str()}:
+            found = import_host_manifest(data, quote=aux.get(_QUOTE))
+        case [{"evidence": str(), "certificate": str()}, *_]:
+            found = _chosen(import_devices(data), index, what)
+        case _:
+            detail = "it is JSON, but no evidence that is known"
+            raise EvidenceMalformedError(what=what, detail=detail)
+    return EvidenceFile(found)
+
+
+def _chosen(devices: Sequence[Evidence], index: int | None, what: str) -> Evidence:
+    """One of several devices: each is verified by itself."""
+    if index is None and len(devices) > 1:
+        detail = f"it lists {len(devices)} devices; choose with --index 0 to {len(devices) - 1}"
+        raise FamilyUnclearError(what=what, detail=detail)
+    if (index or 0) >= len(devices):
+        message = f"{what} lists {len(devices)} devices"
+        raise click.BadParameter(message, param_hint="--index")
+    return devices[index or 0]
 
 
 def _octets(data: bytes) -> bytes:
@@ -95,8 +150,9 @@ def _octets(data: bytes) -> bytes:
     if _HEX.fullmatch(packed):
         return bytes.fromhex(packed.decode())
     if _BASE64.fullmatch(packed):
+        digits = packed.rstrip(b"=").translate(_URL_SAFE)
         try:
-            return base64.b64decode(packed, validate=True)
+            return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
         except binascii.Error:
             return data
     return data
@@ -115,7 +171,8 @@ def _raw(data: bytes, family: Family | None, what: str) -> Evidence:
 def detect_family(data: bytes, *, what: str) -> Family:
     """The family of a raw report, by its first bytes and its size.
 
-    Raises ``FamilyUnclearError`` where they fit none, or more than one.
+    Raises ``EvidenceMalformedError`` where they fit none, ``FamilyUnclearError`` where more
+    than one.
     """
     if data[2:6] == _TPM_MAGIC:
         raise FamilyUnclearError(what=what, detail="a TPM quote, of tpm or txt")
@@ -131,4 +188,6 @@ def detect_family(data: bytes, *, what: str) -> Family:
         return Family.SNP
     if len(data) == _KEYSTONE_BYTES:
         return Family.KEYSTONE
-    raise FamilyUnclearError(what=what, detail="its first bytes are of no known report")
+    raise EvidenceMalformedError(
+        what=what, detail="its first bytes are of no known report; --family names the TEE"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,6 +17,7 @@ import click
 from accord.cli._output import Output
 from accord.encoding import MAX_DOCUMENT_BYTES, Digest, parse_digest, parse_time
 from accord.errors import FileAccessError, MalformedError, NotConfirmedError, TooLargeError
+from accord.identity import write_whole
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,6 +104,25 @@ def read_file(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
     if len(data) > limit:
         raise TooLargeError(what=str(path), limit=limit)
     return data
+
+
+def read_stdin(*, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """What ``-`` stands for. Raises ``TooLargeError``."""
+    data = sys.stdin.buffer.read(limit + 1)
+    if len(data) > limit:
+        raise TooLargeError(what="standard input", limit=limit)
+    return data
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replaces ``path`` whole or not at all; a link is replaced, never followed.
+
+    Raises ``FileAccessError``, also for what is no file: a device must not become one.
+    """
+    with writing(path):
+        if path.exists() and not path.is_symlink() and not path.is_file():
+            raise FileAccessError(action="write", path=path, detail="it is no regular file")
+        write_whole(path, data)
 
 
 def read_digest(text: str, *, option: str) -> Digest:

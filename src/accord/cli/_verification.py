@@ -13,26 +13,17 @@ from typing import Any
 import click
 
 from accord.cli._evidence_file import EvidenceFile, read_evidence
-from accord.cli._options import PATH, cache_option, read_file, read_now
-from accord.collateral import (
-    MAX_FILE_BYTES,
-    MAX_VERDICT_BYTES,
-    CollateralCache,
-    Item,
-    cached_endorsements,
-    name_items,
-    read_anchors,
-    recognise,
-    with_endorsements,
+from accord.cli._given import Endorsed, endorsed, read_anchor, read_named, read_trusted
+from accord.cli._options import PATH, cache_option, read_file, read_now, read_stdin
+from accord.collateral import MAX_VERDICT_BYTES
+from accord.encoding import Digest, Fields, canonical_json, sha256
+from accord.errors import (
+    AccordError,
+    BindingMismatchError,
+    EncodingError,
+    PolicyContentError,
+    PolicySyntaxError,
 )
-from accord.encoding import (
-    Digest,
-    Fields,
-    canonical_json,
-    parse_digest,
-    sha256,
-)
-from accord.errors import BindingMismatchError, MalformedError, PolicyContentError
 from accord.evidence import (
     PRODUCTION_ROOTS,
     AttestationResult,
@@ -40,11 +31,24 @@ from accord.evidence import (
     Engine,
     Evidence,
     link,
+    parse,
     verify_unbound,
 )
 from accord.policy import POLICY_SCHEMA, AttestationVariant, Family, Policy, parse_yaml
 
 REPORT_DATA_BYTES = 64
+_REPORT_DATA = "report_data"
+
+__all__ = [
+    "Answer",
+    "Question",
+    "question_options",
+    "read_anchor",
+    "read_question",
+    "read_report_data",
+    "read_variants",
+    "verified",
+]
 
 _ATTACHMENT = click.Path(path_type=Path, dir_okay=False)
 
@@ -53,7 +57,7 @@ _ATTACHMENT = click.Path(path_type=Path, dir_okay=False)
 class Question:
     """Everything that a verdict depends on."""
 
-    evidence: Evidence
+    endorsed: Endorsed
     anchors: tuple[Digest, ...]
     now: datetime
     report_data: bytes | None
@@ -61,6 +65,23 @@ class Question:
     variants: tuple[AttestationVariant, ...]
     stored: EvidenceFile
     engine: Engine
+
+    @property
+    def evidence(self) -> Evidence:
+        """The evidence with all endorsements at hand."""
+        return self.endorsed.evidence
+
+    @property
+    def repeated(self) -> bool:
+        """Whether a stored verdict is asked for again, as of its own moment."""
+        return self.endorsed.repeated
+
+    @property
+    def asked(self) -> bytes | None:
+        """The 64 bytes that it must be bound to; a nonce is filled up with zeros."""
+        if self.nonce is None:
+            return self.report_data
+        return self.nonce.ljust(REPORT_DATA_BYTES, b"\0")
 
     @property
     def policy(self) -> Digest | None:
@@ -100,7 +121,13 @@ def question_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--aux",
             multiple=True,
             metavar="NAME=FILE",
-            help="What the machine adds: event_log, ima_log, pcrs, ak_public, ...",
+            help="What the machine adds: tdx ccel, ccel_table; tpm ak_public or ak_spki, pcrs, "
+            "event_log, ima_log, ima_keys; txt also txt_log; azure td_quote, tpm_quote, pcrs, ...",
+        ),
+        click.option(
+            "--index",
+            type=click.IntRange(min=0),
+            help="Which device, in a file that lists more than one.",
         ),
         click.option("--now", help="Verify as of this moment (2025-07-01T00:00:00Z)."),
         click.option(
@@ -136,6 +163,7 @@ def read_question(
     family: str | None,
     collateral: Sequence[str],
     aux: Sequence[str],
+    index: int | None,
     now: str | None,
     anchors: Sequence[str],
     policy: Path | None,
@@ -146,80 +174,63 @@ def read_question(
     cache: Path,
 ) -> Question:
     """Reads every file that was named. Raises ``AccordError`` or ``click.UsageError``."""
-    if report_data is not None and nonce is not None:
-        raise click.UsageError("give --report-data or --nonce, not both")
+    asked = read_report_data(report_data, nonce)
     stored = read_evidence(
-        read_file(quote, limit=MAX_VERDICT_BYTES),
+        read_stdin(limit=MAX_VERDICT_BYTES)
+        if str(quote) == "-"
+        else read_file(quote, limit=MAX_VERDICT_BYTES),
         family=None if family is None else Family(family),
-        aux=dict(_named(item, "--aux") for item in aux),
-        what=str(quote),
+        aux=dict(read_named(item, "--aux") for item in aux),
+        index=index,
+        what="standard input" if str(quote) == "-" else str(quote),
     )
     moment = datetime.now(UTC).replace(microsecond=0) if now is None else read_now(now)
-    evidence = _endorsed(stored.evidence, collateral, cache, now=moment)
-    bound = None if report_data is None else _sized_hex(report_data)
-    if bound is None and nonce is None and stored.verdict is not None:
-        bound = stored.verdict.report_data
+    trusted = read_trusted(anchors)
+    pinned = trusted.digests or tuple(PRODUCTION_ROOTS)
     return Question(
-        evidence=evidence,
-        anchors=tuple(d for item in anchors for d in read_anchor(item)) or tuple(PRODUCTION_ROOTS),
+        endorsed=endorsed(
+            stored,
+            collateral,
+            cache,
+            trusted=trusted,
+            anchors=pinned,
+            now=moment,
+            # A moment that nobody named is the present one, for which the newest counts.
+            repeated=now is not None
+            and stored.verdict is not None
+            and stored.verdict.now == moment,
+        ),
+        anchors=pinned,
         now=moment,
-        report_data=bound,
-        nonce=None if nonce is None else _hex(nonce, "--nonce"),
+        report_data=asked if nonce is None else None,
+        nonce=None if nonce is None else bytes.fromhex(nonce),
         variants=() if policy is None else read_variants(policy, service),
         stored=stored,
         engine=Engine(engine),
     )
 
 
-def _named(text: str, option: str) -> tuple[str, bytes]:
-    name, separator, file = text.partition("=")
-    if not separator or not name or not file:
-        raise click.BadParameter(f"expected NAME=FILE, found {text!r}", param_hint=option)
-    return name, read_file(Path(file), limit=MAX_FILE_BYTES)
-
-
-def _hex(text: str, option: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError as exc:
-        raise click.BadParameter("expected hex digits", param_hint=option) from exc
-
-
-def read_anchor(text: str) -> tuple[Digest, ...]:
-    """What ``--anchor`` names: a digest, or what a file holds."""
-    if text.startswith("sha256:"):
-        try:
-            return (parse_digest(text, what="--anchor"),)
-        except MalformedError as exc:
-            raise click.BadParameter(str(exc), param_hint="--anchor") from exc
-    return read_anchors(read_file(Path(text)), what=text)
-
-
-def _endorsed(evidence: Evidence, given: Sequence[str], cache: Path, *, now: datetime) -> Evidence:
-    """``evidence`` with what was named, or, if it has nothing else, with what is cached."""
-    named, items = dict[str, bytes](), list[Item]()
-    for text in given:
-        if "=" in text and not Path(text).exists():
-            name, data = _named(text, "--collateral")
-            named[name] = data
-        else:
-            data = read_file(Path(text), limit=MAX_FILE_BYTES)
-            items += recognise(data, what=text)
-    found = {**name_items(evidence, items), **named}
-    evidence = with_endorsements(evidence, found)
-    if given or (evidence.endorsements and evidence.family in {Family.SGX, Family.TDX}):
-        return evidence
-    stored = cached_endorsements(evidence, CollateralCache(cache), now=now)
-    # What evidence brings itself goes first: a stored verdict is repeated with what it used.
-    return with_endorsements(evidence, {**stored, **evidence.endorsements})
-
-
 def read_variants(path: Path, service: str | None) -> tuple[AttestationVariant, ...]:
     """One variant, a list of them, what `attest reference` prints, or a service of a policy.
 
-    Raises ``PolicyContentError`` and what the readers of these raise.
+    Raises ``PolicySyntaxError`` or ``PolicyContentError``, which name the file, and
+    ``FileAccessError``: a policy is the verifier's own, so that its faults are wrong use.
     """
-    value = parse_yaml(read_file(path))
+    data = read_file(path)
+    try:
+        return _variants(parse_yaml(data), path, service)
+    except PolicySyntaxError as exc:
+        raise PolicySyntaxError(detail=f"{path}: {exc.details['detail']}") from exc
+    except EncodingError as exc:
+        raise PolicyContentError(where=str(path), detail=str(exc)) from exc
+    except PolicyContentError as exc:
+        where = str(exc.details["where"])
+        if where.startswith(str(path)):
+            raise
+        raise PolicyContentError(where=f"{path}: {where}", detail=exc.details["detail"]) from exc
+
+
+def _variants(value: Any, path: Path, service: str | None) -> tuple[AttestationVariant, ...]:
     if isinstance(value, dict) and value.get("schema") == POLICY_SCHEMA:
         services = Policy.from_json(value).services
         if service is None and len(services) == 1:
@@ -246,32 +257,50 @@ def verified(question: Question) -> Answer:
 
     Raises the errors of family ATT.
     """
+    asked = question.asked
+    missing = question.endorsed.missing
+    if missing is not None and _is_readable(question.evidence):
+        raise missing
     claims, bound = verify_unbound(
-        question.evidence, anchors=question.anchors, now=question.now, engine=question.engine
+        question.evidence,
+        anchors=question.anchors,
+        now=question.now,
+        engine=question.engine,
+        report_data=asked,
     )
-    compared = ""
-    if question.report_data is not None or question.nonce is not None:
-        compared = "report data" if question.nonce is None else "nonce"
-        for slot, actual in bound.items() or [("nothing", b"")]:
-            expected = _expected(question, slot, actual)
-            if not any(hmac.compare_digest(value, actual) for value in expected):
-                raise BindingMismatchError(
-                    actual=actual.hex() or slot,
-                    expected=" or ".join(value.hex() for value in expected),
-                    purpose="question",
-                    role="verifier",
-                )
-    return Answer(claims, bound, compared)
+    if missing is not None:  # nobody looked for newer collateral
+        raise missing
+    if asked is None:
+        return Answer(claims, bound, "")
+    # Bound to nothing, it was made for nobody: whatever was asked for, that is not it.
+    for slot, actual in bound.items() or [("nothing", b"")]:
+        expected = _expected(question, asked, slot)
+        if not actual or not any(hmac.compare_digest(value, actual) for value in expected):
+            raise BindingMismatchError(
+                actual=actual.hex() or "that are empty",
+                expected=" or ".join(value.hex() for value in expected),
+                purpose="question",
+                role="verifier",
+            )
+    return Answer(claims, bound, "report data" if question.nonce is None else "nonce")
 
 
-def _expected(question: Question, slot: str, actual: bytes) -> tuple[bytes, ...]:
+def _is_readable(evidence: Evidence) -> bool:
+    """Whether collateral could be looked for: otherwise verification says what is wrong."""
+    try:
+        parse(evidence)
+    except AccordError:
+        return False
+    return True
+
+
+def _expected(question: Question, asked: bytes, slot: str) -> tuple[bytes, ...]:
     """What the slot must hold: the bytes given, or what a collector makes of them.
 
     A nonce stands as it is, or fills 64 bytes with zeros behind it; a slot that is too small
     for 64 bytes holds the link to them.
     """
-    asked = question.report_data or (question.nonce or b"").ljust(REPORT_DATA_BYTES, b"\0")
-    whole = asked if len(actual) == REPORT_DATA_BYTES else link(slot, asked)
+    whole = asked if slot == _REPORT_DATA else link(slot, asked)
     return (whole,) if question.nonce is None else (question.nonce, whole)
 
 
@@ -287,6 +316,13 @@ def read_report_data(report_data: str | None, nonce: str | None) -> bytes | None
     if not 0 < len(asked) <= REPORT_DATA_BYTES:
         raise click.BadParameter("expected 1 to 64 bytes in hex", param_hint="--nonce")
     return asked.ljust(REPORT_DATA_BYTES, b"\0")
+
+
+def _hex(text: str, option: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as exc:
+        raise click.BadParameter("expected hex digits", param_hint=option) from exc
 
 
 def _sized_hex(text: str) -> bytes:

@@ -9,6 +9,7 @@ from accord.collateral._fetch import (
     Get,
     Wanted,
     amd,
+    check_fetched,
     fetch,
     https_get,
     intel,
@@ -16,7 +17,8 @@ from accord.collateral._fetch import (
     wanted_for,
 )
 from accord.collateral._forms import MAX_FILE_BYTES, Form, Item, recognise
-from accord.collateral._pieces import Piece, certify
+from accord.collateral._pieces import Piece, certify, to_pem
+from accord.collateral._refresh import Refreshed, refresh
 from accord.collateral._verdict import MAX_VERDICT_BYTES, Verdict
 
 __all__ = [
@@ -30,11 +32,13 @@ __all__ = [
     "Get",
     "Item",
     "Piece",
+    "Refreshed",
     "Verdict",
     "Wanted",
     "amd",
     "cached_endorsements",
     "certify",
+    "check_fetched",
     "fetch",
     "https_get",
     "intel",
@@ -43,6 +47,8 @@ __all__ = [
     "nvidia",
     "read_anchors",
     "recognise",
+    "refresh",
+    "to_pem",
     "wanted_for",
     "with_endorsements",
 ]

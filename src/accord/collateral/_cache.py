@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +34,8 @@ WARN_BEFORE = timedelta(days=7)
 
 MAX_INDEX_BYTES = 16 << 20
 _MAX_ENTRIES = 65536
+_MAX_DATA_BYTES = 32 << 20
+"""Most that one file holds: an endorsement of at most 16 MiB, or a chain in PEM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ class CollateralCache:
         """Stores ``pieces``, files first, and returns their entries. Raises ``OSError``."""
         added = tuple(self._store(piece) for piece in pieces)
         with self._locked():
-            entries = {(entry.key, entry.data): entry for entry in (*self.entries(), *added)}
+            whole = (*self.entries(), *added)
+            entries = {(entry.key, entry.data, entry.root): entry for entry in whole}
             ordered = sorted(entries.values(), key=lambda entry: (entry.key, entry.not_before))
             document = {"schema": SCHEMA, "entries": [entry.to_json() for entry in ordered]}
             write_whole(self.path / "index.json", canonical_json(document))
@@ -96,7 +101,7 @@ class CollateralCache:
         Raises ``CollateralCacheError``.
         """
         try:
-            data = (self.path / "index.json").read_bytes()
+            data = _read_regular(self.path / "index.json", limit=MAX_INDEX_BYTES)
         except FileNotFoundError:
             return ()
         except OSError as exc:
@@ -117,12 +122,19 @@ class CollateralCache:
         except EncodingError as exc:
             raise CollateralCacheError(path=self.path, detail=str(exc)) from exc
 
-    def find(self, key: str, *, now: datetime) -> Piece | None:
+    def find(
+        self, key: str, *, now: datetime, anchors: Collection[Digest] | None = None
+    ) -> Piece | None:
         """The newest piece for ``key`` that is valid at ``now``, or else the newest of all.
 
-        Raises ``CollateralCacheError``.
+        Only what was verified under one of ``anchors``: whoever imports under a root of their
+        own displaces nobody else's. Raises ``CollateralCacheError``.
         """
-        found = [entry for entry in self.entries() if entry.key == key]
+        found = [
+            entry
+            for entry in self.entries()
+            if entry.key == key and (anchors is None or entry.root in anchors)
+        ]
         valid = [entry for entry in found if entry.not_before <= now <= entry.not_after]
         newest = max(valid or found, key=lambda entry: entry.not_before, default=None)
         return None if newest is None else self.load(newest)
@@ -141,7 +153,7 @@ class CollateralCache:
     def _read(self, digest: Digest) -> bytes:
         path = self._file(digest)
         try:
-            data = path.read_bytes()
+            data = _read_regular(path, limit=_MAX_DATA_BYTES)
         except OSError as exc:
             raise CollateralCacheError(
                 path=self.path, detail=f"{path.name}: {exc.strerror}"
@@ -156,7 +168,7 @@ class CollateralCache:
     def _store(self, piece: Piece) -> Entry:
         for data in filter(None, (piece.data, piece.chain)):
             file = self._file(sha256(data))
-            if not file.exists() or sha256(file.read_bytes()) != sha256(data):
+            if not _holds(file, data):
                 write_whole(file, data)
         return Entry(
             key=piece.key,
@@ -171,12 +183,38 @@ class CollateralCache:
     def _locked(self) -> Iterator[None]:
         """Of two writers one waits: both of their entries stay."""
         self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # Not through a link: it would make a file wherever the link points.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self.path / "lock", flags, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+
+def _read_regular(path: Path, *, limit: int) -> bytes:
+    """All of a plain file of at most ``limit`` bytes. Raises ``OSError``.
+
+    Who else can write to the folder can put a pipe there, a device, or a link to either: none
+    of them is opened for longer than it takes to see what it is.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it holds more than {limit} bytes")
+    return data
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file is there and whole; whatever else is there is replaced."""
+    try:
+        return _read_regular(path, limit=_MAX_DATA_BYTES) == data
+    except OSError:
+        return False
 
 
 def known_certificates(cache: CollateralCache) -> tuple[Certificate, ...]:

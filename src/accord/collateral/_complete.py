@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -12,7 +12,8 @@ from accord.collateral import _amd, _intel, _nvidia
 from accord.collateral._cache import CollateralCache
 from accord.collateral._forms import Form, Item
 from accord.collateral._pieces import to_pem
-from accord.errors import CollateralMissingError, CollateralUnknownError
+from accord.encoding import Digest
+from accord.errors import CollateralMissingError, CollateralUnknownError, EvidenceMalformedError
 from accord.evidence import Certificate, Evidence, load_certificates
 from accord.evidence.amd import parse_report
 from accord.evidence.azure import parse_hcl_report
@@ -36,15 +37,23 @@ def name_items(evidence: Evidence, items: Sequence[Item]) -> Mapping[str, bytes]
 
 
 def cached_endorsements(
-    evidence: Evidence, cache: CollateralCache, *, now: datetime
+    evidence: Evidence,
+    cache: CollateralCache,
+    *,
+    now: datetime,
+    anchors: Collection[Digest] | None = None,
 ) -> Mapping[str, bytes]:
     """What ``cache`` has for the platform of ``evidence``, the newest that is valid at ``now``.
 
-    Empty for families whose evidence carries all that it needs. Raises
-    ``CollateralMissingError``, ``CollateralCacheError`` or ``EvidenceMalformedError``.
+    Only entries under one of ``anchors``, where they are given; see `refresh` for evidence
+    that brings endorsements itself. Empty for families whose evidence carries all that it
+    needs. Raises ``CollateralMissingError``, ``CollateralCacheError`` or
+    ``EvidenceMalformedError``.
     """
     finder = _FINDERS.get(evidence.family)
-    return MappingProxyType({} if finder is None else finder(evidence, cache, now=now))
+    return MappingProxyType(
+        {} if finder is None else finder(evidence, cache, now=now, anchors=anchors)
+    )
 
 
 def with_endorsements(evidence: Evidence, found: Mapping[str, bytes]) -> Evidence:
@@ -54,7 +63,9 @@ def with_endorsements(evidence: Evidence, found: Mapping[str, bytes]) -> Evidenc
 
 def _unnamed(item: Item, family: Family) -> CollateralUnknownError:
     return CollateralUnknownError(
-        what=item.what, detail=f"{item.form} is not among what {family} evidence needs"
+        what=item.what,
+        detail=f"{item.form} is not among what {family} evidence needs (a root to trust is "
+        "given with --anchor)",
     )
 
 
@@ -75,7 +86,13 @@ def _snp(_: Evidence, items: Sequence[Item]) -> dict[str, bytes]:
     return named | ({"cert_chain": to_pem(authorities)} if authorities else {})
 
 
-def _find_snp(evidence: Evidence, cache: CollateralCache, *, now: datetime) -> dict[str, bytes]:
+def _find_snp(
+    evidence: Evidence,
+    cache: CollateralCache,
+    *,
+    now: datetime,
+    anchors: Collection[Digest] | None = None,
+) -> dict[str, bytes]:
     """The certificate of the report's key where the host gave none, and those above it."""
     report = parse_report(evidence.blob)
     vlek = _amd.signed_by_vlek(report)
@@ -86,7 +103,7 @@ def _find_snp(evidence: Evidence, cache: CollateralCache, *, now: datetime) -> d
             "cert_chain": _amd.chain_key(product, vlek=vlek),
             "crl": _amd.crl_key(product),
         }
-        pieces = {item: cache.find(key, now=now) for item, key in keys.items()}
+        pieces = {item: cache.find(key, now=now, anchors=anchors) for item, key in keys.items()}
         found = {item: piece.data for item, piece in pieces.items() if piece is not None}
         given = evidence.endorsements.keys()
         if name in {*given, *found} and {"cert_chain", "ark"} & {*given, *found}:
@@ -112,11 +129,17 @@ def _nvidia_names(evidence: Evidence, items: Sequence[Item]) -> dict[str, bytes]
     return named
 
 
-def _find_nvidia(evidence: Evidence, cache: CollateralCache, *, now: datetime) -> dict[str, bytes]:
+def _find_nvidia(
+    evidence: Evidence,
+    cache: CollateralCache,
+    *,
+    now: datetime,
+    anchors: Collection[Digest] | None = None,
+) -> dict[str, bytes]:
     """The manifests for driver and VBIOS, and the root that the cache has for them."""
     found: dict[str, bytes] = {}
     for name, key in _nvidia.device_of(evidence).keys.items():
-        piece = cache.find(key, now=now)
+        piece = cache.find(key, now=now, anchors=anchors)
         if piece is not None and name not in evidence.endorsements:
             found[name] = piece.data
             found[_nvidia.ROOT] = to_pem(load_certificates(piece.chain, what=key)[-1:])
@@ -147,26 +170,41 @@ def _certified_key(leaf: str, above: str, key: str | None = None) -> _Namer:
     return name
 
 
-def _hardware(evidence: Evidence) -> Evidence:
-    """What an Azure VM's paravisor runs on, as evidence of its own family."""
+def hardware_of(evidence: Evidence) -> Evidence:
+    """What an Azure VM's paravisor runs on, as evidence of its own family.
+
+    Raises ``EvidenceMalformedError``.
+    """
     report = parse_hcl_report(evidence.blob)
     given = evidence.endorsements
     if report.hardware is Family.SNP:
         return Evidence(Family.SNP, report.hardware_report, given)
-    return Evidence(Family.TDX, evidence.aux.get("td_quote", b""), given)
+    if "td_quote" not in evidence.aux:
+        raise EvidenceMalformedError(
+            what="TDREPORT",
+            detail="it proves nothing away from its CPU: the attachment td_quote is missing "
+            "(--aux td_quote=FILE)",
+        )
+    return Evidence(Family.TDX, evidence.aux["td_quote"], given)
 
 
 def _azure_names(evidence: Evidence, items: Sequence[Item]) -> dict[str, bytes]:
-    inner = _hardware(evidence)
+    inner = hardware_of(evidence)
     return _NAMERS[inner.family](inner, items)
 
 
-def _find_azure(evidence: Evidence, cache: CollateralCache, *, now: datetime) -> dict[str, bytes]:
-    inner = _hardware(evidence)
+def _find_azure(
+    evidence: Evidence,
+    cache: CollateralCache,
+    *,
+    now: datetime,
+    anchors: Collection[Digest] | None = None,
+) -> dict[str, bytes]:
+    inner = hardware_of(evidence)
     return (
-        _find_snp(inner, cache, now=now)
+        _find_snp(inner, cache, now=now, anchors=anchors)
         if inner.family is Family.SNP
-        else _intel.find(inner, cache, now=now)
+        else _intel.find(inner, cache, now=now, anchors=anchors)
     )
 
 

@@ -143,9 +143,14 @@ def _json(data: bytes, what: str) -> Iterator[Item]:
 
 
 def _keys(data: bytes, what: str) -> Item:
-    """Keys in JWK form, alone or as lists of trust anchors have them: the file as it is."""
+    """Keys in JWK form, alone or as lists of trust anchors have them: the file as it is.
+
+    Raises ``CollateralUnknownError``, or what the reader of keys raises.
+    """
     try:
         read_trust_anchors(data, what=what)
     except (EvidenceError, EncodingError) as exc:
+        if b'"kty"' in data:  # a key that is none is bad, not the wrong file
+            raise
         raise CollateralUnknownError(what=what, detail=f"JSON that is not known ({exc})") from exc
     return Item(Form.KEY, data, what)

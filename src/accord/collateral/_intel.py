@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from accord.collateral._cache import CollateralCache
 from accord.collateral._forms import Form, Item
 from accord.collateral._keys import PCK_CRL, QE_IDENTITY, ROOT_CRL, TCB_INFO
 from accord.collateral._pieces import Piece
+from accord.encoding import Digest
 from accord.errors import CollateralMissingError, CollateralUnknownError, EvidenceMalformedError
 from accord.evidence import Evidence, load_certificates
 from accord.evidence.intel import Collateral, Quote, parse_pck_extension, parse_sgx, parse_tdx
@@ -47,18 +48,28 @@ def parse_quote(evidence: Evidence) -> Quote:
 
 
 def platform_of(evidence: Evidence) -> Platform:
-    """The platform in the PCK certificate of ``evidence``. Raises ``EvidenceMalformedError``."""
-    pem = evidence.endorsements.get("pck_certificate_chain")
-    if pem is None:
-        quote = parse_quote(evidence)
-        if quote.certification_type != _CERTIFIED_BY_CHAIN:
-            raise EvidenceMalformedError(what="quote", detail="it has no PCK certificate chain")
+    """The platform in the PCK certificate of ``evidence``. Raises ``EvidenceMalformedError``.
+
+    The chain in the quote goes first, as it does in verification: one brought beside it could
+    name another platform, about which nothing bad is known.
+    """
+    quote = parse_quote(evidence)
+    if quote.certification_type == _CERTIFIED_BY_CHAIN:
         pem = quote.certification_data
+    else:
+        pem = evidence.endorsements.get("pck_certificate_chain", b"")
+    if not pem:
+        raise EvidenceMalformedError(what="quote", detail="it has no PCK certificate chain")
     chain = load_certificates(pem, what="PCK certificate chain")
     for leaf in chain:
         if leaf.what == _PCK and _EXTENSION in leaf.extensions:
             platform = parse_pck_extension(leaf.extensions[_EXTENSION])
-            issuers = [PCK_CAS[item.what] for item in chain if item.what in PCK_CAS]
+            # By the leaf's own word: another CA's certificate beside it must not name the list.
+            issuers = [
+                PCK_CAS[item.what]
+                for item in chain
+                if item.what in PCK_CAS and item.subject == leaf.issuer
+            ]
             if issuers:
                 return Platform(evidence.family.value, platform.fmspc.hex(), issuers[0])
     raise EvidenceMalformedError(what="PCK certificate chain", detail="it names no platform")
@@ -88,12 +99,18 @@ def _pem(item: Item) -> bytes:
     return to_pem(item.certificates)
 
 
-def find(evidence: Evidence, cache: CollateralCache, *, now: datetime) -> dict[str, bytes]:
+def find(
+    evidence: Evidence,
+    cache: CollateralCache,
+    *,
+    now: datetime,
+    anchors: Collection[Digest] | None = None,
+) -> dict[str, bytes]:
     """See `cached_endorsements`."""
     platform = platform_of(evidence)
     pieces: list[Piece] = []
     for key in platform.keys:
-        piece = cache.find(key, now=now)
+        piece = cache.find(key, now=now, anchors=anchors)
         if piece is None:
             raise CollateralMissingError(what=f"{key} in the collateral cache {cache.path}")
         pieces.append(piece)

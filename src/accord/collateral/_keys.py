@@ -11,6 +11,7 @@ AMD_CRL = "amd/crl/{product}"
 VCEK = "amd/vcek/{product}/{chip}/{tcb}"
 VLEK = "amd/vlek/{product}/{tcb}"
 
+MANIFESTS = "nvidia/rim/"
 MANIFEST = "nvidia/rim/{product}/{version}"
 CERTIFICATE = "certificate/{name}"
 OTHER_CRL = "crl/{name}"

@@ -59,16 +59,16 @@ class Device:
         }
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """The names of the manifests at NVIDIA's RIM service."""
+    def ids(self) -> dict[str, str]:
+        """The names of the manifests at NVIDIA's RIM service, by the endorsement's name."""
         switch = self.chip.startswith("LS")
-        ids = []
+        ids = {}
         if self.driver and not switch:
-            ids.append(f"NV_GPU_DRIVER_{self.chip}_{self.driver}")
+            ids[DRIVER] = f"NV_GPU_DRIVER_{self.chip}_{self.driver}"
         if self.vbios and self.board:
             kind = "NV_SWITCH_BIOS" if switch else "NV_GPU_VBIOS"
-            ids.append(f"{kind}_{self.board}_{self.vbios.replace('.', '')}")
-        return tuple(ids)
+            ids[VBIOS] = f"{kind}_{self.board}_{self.vbios.replace('.', '')}"
+        return ids
 
 
 def device_of(evidence: Evidence) -> Device:

@@ -70,6 +70,16 @@ class CollateralCacheError(CollectorError):
     hint = "nothing of it was used; delete the folder, and import or fetch again"
 
 
+class FetchedOtherError(CollectorError):
+    """what was fetched is not {what}: {detail}"""
+
+    code = "accord-COL-009"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = (
+        "nothing of it was stored; the service, the mirror or the proxy answers for another thing"
+    )
+
+
 class FetchError(CollectorError):
     """cannot fetch {url}: {detail}"""
 

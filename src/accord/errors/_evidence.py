@@ -42,7 +42,10 @@ class EvidenceExpiredError(EvidenceError):
     """{what} is valid from {not_before} to {not_after}, not at {now}"""
 
     code = "accord-ATT-005"
-    hint = "fetch fresh collateral from the vendor, and check this machine's clock"
+    hint = (
+        "fetch fresh collateral (of Nitro: a fresh document, it lasts for hours), or name the "
+        "moment with --now; check this machine's clock"
+    )
 
 
 class EvidenceSignatureError(EvidenceError):

@@ -42,7 +42,12 @@ from accord.evidence._der import (
 from accord.evidence._signature import PublicKey
 
 MAX_CERTIFICATE_BYTES = 16 << 10
+
+MAX_CERTIFICATES = 32
+"""Most in one file: vendors' chains have up to six, and some files repeat them."""
+
 _CACHE = 256
+_MAX_FIELDS = 10
 _VERSION_3 = bytes.fromhex("a003020102")
 _EXTENSIONS = 0xA3
 _ISSUER_UNIQUE_ID, _SUBJECT_UNIQUE_ID = 0x81, 0x82
@@ -84,16 +89,20 @@ class Certificate:
     signature: bytes
 
 
-def split_pem(pem: bytes, *, what: str) -> list[bytes]:
+def split_pem(pem: bytes, *, what: str, most: int = MAX_CERTIFICATES) -> list[bytes]:
     """The DER of every certificate in a PEM file, in order; text between blocks is ignored.
+
+    More than ``most`` are refused before any of them is parsed.
 
     Vendors write line ends, line lengths and headings as they like (RFC 7468, 2), so PEM is
     never an identity. Raises ``EvidenceMalformedError``, also where there is none.
     """
-    ders = []
-    for body in _PEM.findall(pem):
+    ders: list[bytes] = []
+    for block in _PEM.finditer(pem):
+        if len(ders) == most:
+            raise EvidenceMalformedError(what=what, detail=f"more than {most} certificates")
         try:
-            ders.append(base64.b64decode(body.translate(None, b" \t\r\n"), validate=True))
+            ders.append(base64.b64decode(block[1].translate(None, b" \t\r\n"), validate=True))
         except binascii.Error as exc:
             raise EvidenceMalformedError(what=what, detail="PEM without base64") from exc
     if not ders:
@@ -101,12 +110,14 @@ def split_pem(pem: bytes, *, what: str) -> list[bytes]:
     return ders
 
 
-def load_certificates(data: bytes, *, what: str) -> tuple[Certificate, ...]:
-    """The certificates in ``data``: one in DER, or any number in PEM.
+def load_certificates(
+    data: bytes, *, what: str, most: int = MAX_CERTIFICATES
+) -> tuple[Certificate, ...]:
+    """The certificates in ``data``: one in DER, or up to ``most`` in PEM.
 
     Raises ``EvidenceMalformedError``.
     """
-    ders = split_pem(data, what=what) if b"-----BEGIN" in data[:4096] else [data]
+    ders = split_pem(data, what=what, most=most) if b"-----BEGIN" in data[:4096] else [data]
     return tuple(parse_certificate(der, what=what) for der in ders)
 
 
@@ -119,7 +130,7 @@ def parse_certificate(der: bytes, *, what: str) -> Certificate:
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise EvidenceMalformedError(what=what, detail=f"larger than {MAX_CERTIFICATE_BYTES} bytes")
     tbs, algorithm, signature = signed_parts(der, what)
-    fields = elements(tbs.value, what=what)
+    fields = elements(tbs.value, what=what, most=_MAX_FIELDS)
     tags = [item.tag for item in fields]
     # RFC 5280, 4.1: version, serial number, signature, issuer, validity, subject, key, extensions.
     if tags[1:7] != [INTEGER, *[SEQUENCE] * 5] or fields[0].raw != _VERSION_3:
@@ -171,7 +182,7 @@ def load_key(spki: bytes, *, what: str) -> PublicKey:
 
 def signed_parts(der: bytes, what: str) -> tuple[Element, Element, bytes]:
     """What is signed, by which algorithm, and the signature: of certificates and lists."""
-    outer = sequence(der, what=what)
+    outer = sequence(der, what=what, most=3)
     if [item.tag for item in outer] != [SEQUENCE, SEQUENCE, BIT_STRING] or (
         outer[2].value[:1] != b"\0"
     ):

@@ -34,9 +34,14 @@ from accord.evidence._der import (
 from accord.evidence._signature import verify_signature
 
 MAX_CHAIN = 10
+
+MAX_LIST_BYTES = 256 << 10
+"""Largest revocation list: 35 times the largest recorded one."""
+
 _CACHE = 64
 _CRL_VERSION_2 = bytes.fromhex("020101")
 _CRL_EXTENSIONS = 0xA0
+_CRL_FIELDS = 7
 _UNDERSTOOD = frozenset({"2.5.29.15", "2.5.29.19", "2.5.29.37"})
 """Critical extensions that a chain may carry: key usage, basic constraints, extended usage."""
 
@@ -155,12 +160,15 @@ def check_not_revoked(certificate: Certificate, revocations: RevocationList) -> 
 def load_revocation_list(der: bytes, issuer: Certificate) -> RevocationList:
     """The list in ``der``, if ``issuer`` signed it; its period is *not* checked.
 
-    Raises ``EvidenceMalformedError`` or ``EvidenceSignatureError``.
+    Its entries are only read once its signature is verified: they can be many. Raises
+    ``EvidenceMalformedError`` or ``EvidenceSignatureError``.
     """
     what = f"revocation list of {issuer.what}"
+    if len(der) > MAX_LIST_BYTES:
+        raise EvidenceMalformedError(what=what, detail=f"larger than {MAX_LIST_BYTES} bytes")
     tbs, algorithm, signature = signed_parts(der, what)
     # RFC 5280, 5.1: version, signature, issuer, this update, next update, revoked, extensions.
-    fields = elements(tbs.value, what=what)
+    fields = elements(tbs.value, what=what, most=_CRL_FIELDS)
     tags = [item.tag for item in fields]
     times = {UTC_TIME, GENERALIZED_TIME}
     if (

@@ -205,6 +205,8 @@ class EAR:
             name: _submodule_from_cbor(item, what) for name, item in submodules.items()
         }
         ear = cls.from_json(written, private=private)
+        for name, item in ear.private.items():
+            _check_json(item, f"{what}.{name}")
         if ear.to_cbor() != data:
             raise MalformedError(what=what, detail="is not in deterministic CBOR")
         return ear
@@ -224,6 +226,21 @@ def base64url_decode(text: str, *, what: str) -> bytes:
     if base64url_encode(data) != text:
         raise MalformedError(what=what, detail="not base64url in its only spelling")
     return data
+
+
+def _check_json(value: CBORValue, what: str) -> None:
+    """Private claims are JSON: `EAR.to_cbor` writes neither bytes nor tags into them."""
+    match value:
+        case None | bool() | int() | float() | str():
+            pass
+        case list():
+            for item in value:
+                _check_json(item, what)
+        case dict() if all(isinstance(name, str) for name in value):
+            for item in value.values():
+                _check_json(item, what)
+        case _:
+            raise MalformedError(what=what, detail="expected what JSON can say")
 
 
 def _time(fields: Fields, name: str) -> datetime:

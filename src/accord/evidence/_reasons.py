@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -190,14 +189,17 @@ def _components(claims: Claims, variant: AttestationVariant) -> Iterator[Reason]
         return
     if not claims.components:
         yield Reason(ReasonCode.COMPONENT_MISSING, "components", "at least one", "none")
-    # A log can have 100,000 entries and a policy 1,000 rules: not each is tried with each.
-    rules: defaultdict[bytes, list[ComponentRule]] = defaultdict(list)
-    for rule in variant.components:
-        rules[rule.digest or rule.signer or b""].append(rule)
+    # A log can have 100,000 entries and a policy 10,000 rules: not each is tried with each.
+    # A rule is what a component has of the properties that the rule names, of 24 choices.
+    rules = set(map(_named, variant.components))
+    choices = {tuple(value is not None for value in rule) for rule in rules}
     expected, more = f"admitted by one of {len(variant.components)} rules", 0
     for index, item in enumerate(claims.components):
+        has = _named(item)
         if not any(
-            _admits(rule, item) for key in (item.digest, item.signer) for rule in rules.get(key, ())
+            tuple(value if wanted else None for value, wanted in zip(has, choice, strict=True))
+            in rules
+            for choice in choices
         ):
             more += 1
             if more <= MAX_COMPONENT_REASONS:
@@ -208,17 +210,8 @@ def _components(claims: Claims, variant: AttestationVariant) -> Iterator[Reason]
         yield Reason(ReasonCode.COMPONENT_UNKNOWN, "components", expected, shown)
 
 
-def _admits(rule: ComponentRule, component: Component) -> bool:
-    return all(
-        wanted is None or wanted == actual
-        for wanted, actual in (
-            (rule.digest, component.digest),
-            (rule.signer, component.signer),
-            (rule.kind, component.kind),
-            (rule.name, component.name),
-            (rule.version, component.version),
-        )
-    )
+def _named(item: ComponentRule | Component) -> tuple[bytes | str | None, ...]:
+    return item.digest, item.signer, item.kind, item.name, item.version
 
 
 def _component(component: Component) -> str:

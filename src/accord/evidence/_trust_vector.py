@@ -26,6 +26,9 @@ _ENCRYPTED = {Family.SGX, Family.TDX, Family.SNP, Family.AZURE, Family.CCA, Fami
 _RUNTIME = {Family.TDX: "rtmr3", Family.CCA: "rem0"}
 """Registers that go on measuring after boot."""
 
+_BOOTED = frozenset({"rtmr1", "rtmr2", "rtmr3"})
+"""Registers of a TD that hold boot loader, kernel and what runs later; MRTD and RTMR0 do not."""
+
 _CONSEQUENCES: Mapping[ReasonCode, tuple[str, int]] = MappingProxyType(
     {
         ReasonCode.FAMILY: ("hardware", _UNRECOGNISED),
@@ -63,11 +66,15 @@ def trust_vector(
     # Components of firmware and boot loaders end with the boot; only IMA goes on.
     listed = bool(variant.components) and claims.attributes.get("ima_log") is True
     runtime = listed or _RUNTIME.get(variant.family) in variant.measurements
+    executables = _AFFIRMING if runtime else _BOOT_APPROVED
+    if real and variant.family is Family.TDX and not variant.components:
+        # On hardware MRTD is the firmware: nothing is said of what it boots.
+        executables = executables if _BOOTED & variant.measurements.keys() else _NO_CLAIM
     opaque = _AFFIRMING if claims.family in _ENCRYPTED else _WARNING
     vector = {
         "instance-identity": _AFFIRMING if real else _NO_CLAIM,
         "configuration": _AFFIRMING,
-        "executables": _AFFIRMING if runtime else _BOOT_APPROVED,
+        "executables": executables,
         "file-system": _NO_CLAIM,
         "hardware": hardware,
         "runtime-opaque": opaque if real else _NO_CLAIM,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,12 @@ TCB_STATUSES = (
     "TDRelaunchAdvisedConfigurationNeeded",
 )
 """Statuses a policy may tolerate (Intel PCS API v4, Intel QVL); ``Revoked`` never is."""
+
+_ADVISORY = re.compile(r"INTEL-SA-[0-9]{5}|ACCORD-SIM-[0-9]{4}")
+"""How TCB info names advisories: Intel's, which alone rates platforms, and a simulation's."""
+
+_SIGNERS = frozenset({"mrsigner", "id_key_digest"})
+"""Measurements that name who vouches for the code. Zeros mean that nobody does."""
 
 _PARTS = {Family.TPM, Family.NVIDIA}
 """What can be attested as a part of another environment: its vTPM and its GPUs."""
@@ -119,8 +126,8 @@ def _read(fields: Fields, *, part: bool) -> AttestationVariant:
         attributes=_attributes(fields, family),
         minimums=_minimums(fields, family),
         components=_components(fields),
-        allowed_instances=_instances(fields, "allowed_instances"),
-        denied_instances=_instances(fields, "denied_instances"),
+        allowed_instances=_instances(fields, known, "allowed_instances"),
+        denied_instances=_instances(fields, known, "denied_instances"),
         parts=_nothing() if part else _parts(fields),
     )
     fields.end()
@@ -145,8 +152,19 @@ def _check_contradictions(variant: AttestationVariant, where: str) -> None:
 
 def _check_names_code(variant: AttestationVariant, known: FamilyFields, where: str) -> None:
     """A variant that named no code would admit any program."""
-    named = {*variant.measurements, *variant.attributes, *variant.minimums}
+    named = {*variant.minimums}
     named |= {"components"} if variant.components else set()
+    # A flag that may be false demands nothing, and a signer that may be nobody names none.
+    named |= {
+        name
+        for name, values in variant.attributes.items()
+        if known.attributes[name] is not bool or values == (True,)
+    }
+    named |= {
+        name
+        for name, values in variant.measurements.items()
+        if name.rpartition(".")[2] not in _SIGNERS or all(map(any, values))
+    }
     if not any(alternative <= named for alternative in known.required):
         shown = " or ".join(" and ".join(sorted(names)) for names in known.required[:3])
         raise MalformedError(what=where, detail=f"{shown} is missing")
@@ -265,7 +283,12 @@ def _grace(fields: Fields, known: FamilyFields) -> Mapping[str, datetime]:
 def _advisories(fields: Fields, known: FamilyFields) -> tuple[str, ...]:
     if not known.has_tcb_status or not fields.has("rejected_advisories"):
         return ()
-    return _listed(fields.texts("rejected_advisories"), fields.path("rejected_advisories"))
+    found = fields.texts("rejected_advisories")
+    for advisory in found:
+        if not _ADVISORY.fullmatch(advisory):  # any other would never be found
+            detail = f"{advisory!r} is not of the form INTEL-SA-00000"
+            raise MalformedError(what=fields.path("rejected_advisories"), detail=detail)
+    return _listed(found, fields.path("rejected_advisories"))
 
 
 def _components(fields: Fields) -> tuple[ComponentRule, ...]:
@@ -275,10 +298,19 @@ def _components(fields: Fields) -> tuple[ComponentRule, ...]:
     return _listed(rules, fields.path("components"))
 
 
-def _instances(fields: Fields, name: str) -> tuple[bytes, ...]:
+def _instances(fields: Fields, known: FamilyFields, name: str) -> tuple[bytes, ...]:
+    """Machines by the whole of their names: part of one would deny nobody, and say nothing."""
     if not fields.has(name):
         return ()
     found = tuple(hex_octets(value, where) for where, value in fields.items(name))
+    for instance in found:
+        if len(instance) not in known.instance_sizes or not any(instance):
+            sizes = sorted({known.instance_sizes[0], known.instance_sizes[-1]})
+            shown = (" to " if isinstance(known.instance_sizes, range) else " or ").join(
+                map(str, sizes)
+            )
+            detail = f"{instance.hex()} names no machine: expected {shown} bytes, not all zeros"
+            raise MalformedError(what=fields.path(name), detail=detail)
     return _listed(found, fields.path(name))
 
 

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from accord.encoding import Digest
 from accord.evidence import Evidence
 from accord.policy import Family
+
+if TYPE_CHECKING:
+    from accord.attesters._tpm_commands import Transmit
+    from accord.testing._tpm import SimulatedTPM
 
 
 class Simulator(Protocol):
@@ -78,3 +83,11 @@ def simulated_anchors(simulator: Simulator) -> tuple[str, ...]:
     platform = getattr(simulator, "platform", None)
     source: Any = simulator if platform is None else platform.vendor
     return (source.root_digest,)
+
+
+@contextmanager
+def switched_on(simulator: SimulatedTPM) -> Iterator[Transmit]:
+    """A simulated TPM for as long as somebody sends it commands, as a device would be."""
+    with simulator.running(simulator.boot) as machine:
+        machine.machine.tpm.flush(machine.ak)  # it has room for three keys
+        yield machine.machine.transmit

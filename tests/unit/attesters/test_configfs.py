@@ -157,3 +157,38 @@ def test_report_data_of_another_size_is_a_bug(tmp_path: Path) -> None:
     fake = FakeConfigfs(tmp_path / "tsm")
     with pytest.raises(ValueError, match="64 bytes"):
         collector(fake).collect(b"short")
+
+
+def test_a_generation_of_thousands_of_digits_is_a_failure(tmp_path: Path) -> None:
+    """Python itself would refuse to read such a number; no more of it is shown than fits."""
+    fake = FakeConfigfs(tmp_path / "tsm", generation=b"9" * 5000)
+    with pytest.raises(InterfaceFailedError, match=r"its generation is b'9{64}'$"):
+        collector(fake).collect(ASKED)
+
+
+def test_a_folder_that_stays_is_a_failure(tmp_path: Path) -> None:
+    """The kernel says that it is busy: the user hears of it, in words."""
+    fake = FakeConfigfs(tmp_path / "tsm")
+    asked = collector(fake)
+
+    def busy(path: Path) -> None:
+        fake.remove(path)
+        raise OSError(16, "Device or resource busy")
+
+    asked._remove = busy
+    with pytest.raises(InterfaceFailedError, match="cannot be removed: Device or resource busy"):
+        asked.collect(ASKED)
+
+
+def test_a_folder_that_stays_does_not_hide_what_went_wrong(tmp_path: Path) -> None:
+    """Of two failures the first is told."""
+    fake = FakeConfigfs(tmp_path / "tsm", report=lambda _: b"")
+    asked = collector(fake)
+
+    def busy(path: Path) -> None:
+        fake.remove(path)
+        raise OSError(16, "Device or resource busy")
+
+    asked._remove = busy
+    with pytest.raises(InterfaceFailedError, match="the report is empty"):
+        asked.collect(ASKED)

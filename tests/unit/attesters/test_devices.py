@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import json
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -304,6 +307,61 @@ def test_a_metadata_service_that_fails_is_a_failure(service: tuple[str, list[Any
             metadata_service(base)(path, None)
     with pytest.raises(InterfaceFailedError):
         metadata_service("http://127.0.0.1:1")("/a", None)
+
+
+@pytest.fixture
+def raw_service() -> Iterator[Callable[[bytes, float], str]]:
+    """A host that answers every connection with these bytes, and a pause after each."""
+    listeners: list[socket.socket] = []
+
+    def start(answer: bytes, pause: float) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def serve() -> None:
+            with suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(4096)
+                    step = 1 if pause else len(answer)
+                    for at in range(0, len(answer), step):
+                        connection.sendall(answer[at : at + step])
+                        time.sleep(pause)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+        b"what is this\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70000 + b"\r\n\r\n",
+    ],
+    ids=["cut", "cut-chunk", "no-http", "long-line"],
+)
+def test_a_metadata_service_that_breaks_http_is_a_failure(
+    raw_service: Callable[[bytes, float], str], answer: bytes
+) -> None:
+    """Never half an answer, and no error but ours."""
+    with pytest.raises(InterfaceFailedError):
+        metadata_service(raw_service(answer, 0.0))("/a", None)
+
+
+def test_a_metadata_service_that_drips_for_ever_is_left(
+    raw_service: Callable[[bytes, float], str],
+) -> None:
+    """Each byte starts the socket's timeout anew; the whole answer has one too."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + b"x" * 9999
+    base = raw_service(answer, 0.001)
+    with pytest.raises(InterfaceFailedError, match=r"takes too long|timed out"):
+        metadata_service(base, deadline_s=0.2)("/a", None)
 
 
 def test_files_of_the_kernel_are_read_whole_and_bounded(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.unit.attesters.attributes import FakeConfigfs
 from accord.attesters import (
     NVML,
     AzureVTPM,
+    Choices,
     ConfigfsTSM,
     Finding,
     Gramine,
@@ -189,7 +190,9 @@ def test_a_vm_of_azure_is_asked_through_its_vtpm(tmp_path: Path) -> None:
     assert isinstance(open_collector(root=tmp_path), TPMCollector)
     (tmp_path / "sys/class/dmi/id/chassis_asset_tag").write_text(AZURE)
     assert isinstance(open_collector(root=tmp_path), AzureVTPM)
-    assert isinstance(open_collector(Family.AZURE, root=tmp_path, network=True), AzureVTPM)
+    assert isinstance(
+        open_collector(Family.AZURE, root=tmp_path, choices=Choices(network=True)), AzureVTPM
+    )
 
 
 def test_a_machine_without_a_tee_is_not_simulated(tmp_path: Path) -> None:

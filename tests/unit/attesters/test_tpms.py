@@ -16,7 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from accord.attesters import AzureVTPM, TPMCollector, opened
+from accord.attesters import (
+    AzureVTPM,
+    EndorsementKey,
+    TPMCollector,
+    answer,
+    opened,
+    read_keys,
+)
 from accord.attesters._azure import (
     AK_HANDLE,
     CERTIFICATION_PATH,
@@ -33,7 +40,7 @@ from accord.errors import (
     TPMCommandError,
 )
 from accord.evidence import Evidence, link, verify_unbound
-from accord.evidence.tpm import parse_public, parse_tpm
+from accord.evidence.tpm import make_credential, parse_public, parse_tpm
 from accord.policy import Family
 from accord.testing import SimulatedSNP
 from accord.testing._azure import SETTINGS, _runtime_data, write_hcl_report
@@ -331,3 +338,86 @@ def test_the_blob_is_what_the_tpm_signed(machine: SoftwareTPM) -> None:
     """`parse` shows the same nonce."""
     evidence = TPMCollector(connected(machine.transmit), logs={}).collect(ASKED)
     assert link("tpm", ASKED) == parse_tpm(evidence).quote.attest.extra_data
+
+
+# --- a TPM that lies, and the keys of one that does not ---------------------------------------
+
+
+def _pcr_answer(bank: int, bits: int, values: int) -> bytes:
+    """A response to TPM2_PCR_Read."""
+    body = struct.pack(">IIHB", 1, 1, bank, 3) + bits.to_bytes(3, "little")
+    body += struct.pack(">I", values)
+    body += b"".join(struct.pack(">H", 32) + bytes(32) for _ in range(values))
+    return struct.pack(">HII", 0x8001, 10 + len(body), 0) + body
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (_pcr_answer(0x000B, 1 << 23, 1), "answers for other registers"),
+        (_pcr_answer(0x000B, 3, 1), "1 values for 2 registers"),
+        (_pcr_answer(0x000B, 1, 2), "2 values for 1 registers"),
+        (_pcr_answer(0x000C, 1, 1), "answers for another bank"),
+    ],
+)
+def test_a_tpm_that_answers_for_others_does_not_keep_us_for_ever(
+    response: bytes, words: str
+) -> None:
+    """What it says of registers that nobody asked for never ends the asking."""
+    with pytest.raises(TPMCommandError, match=words):
+        TPM(lambda _: response).pcr_read({"sha256": range(16)})
+
+
+def test_registers_beside_those_asked_for_are_left_aside() -> None:
+    """What comes along unasked is no claim."""
+    values = TPM(lambda _: _pcr_answer(0x000B, 0b111, 3)).pcr_read({"sha256": [1, 2]})
+    assert sorted(values) == [("sha256", 1), ("sha256", 2)]
+
+
+def test_padding_behind_a_certificate_is_left_aside(machine: SoftwareTPM) -> None:
+    """Makers define NV indices larger than the certificates in them."""
+    certificate = b"\x30\x82\x01\x00" + bytes(256)
+    machine.tpm.nv_define(0x01C10000, 512)
+    machine.tpm.nv_write(0x01C10000, certificate + b"\xff" * 252, authority=OWNER)
+    evidence = TPMCollector(connected(machine.transmit), certificate=0x01C10000, logs={}).collect(
+        ASKED
+    )
+    assert evidence.endorsements["ak_certificate"] == certificate
+
+
+def test_the_keys_of_a_tpm_are_shown_with_the_certificate_it_holds(machine: SoftwareTPM) -> None:
+    """By default the endorsement key that has one; else the first of all."""
+    connect = connected(machine.transmit)
+    bare = read_keys(connect)
+    machine.tpm.nv_define(0x01C00002, 4)
+    machine.tpm.nv_write(0x01C00002, b"cert", authority=OWNER)
+    certified = read_keys(connect)
+
+    assert (bare.kind, bare.ek_certificate) == (EndorsementKey.P256, b"")
+    assert (certified.kind, certified.ek_certificate) == (EndorsementKey.RSA2048, b"cert")
+    assert certified.ak_public == bare.ak_public
+    assert read_keys(connect, kind=EndorsementKey.P384).kind is EndorsementKey.P384
+
+
+@pytest.mark.parametrize("kind", EndorsementKey)
+def test_a_credential_is_activated_again_and_again(
+    machine: SoftwareTPM, kind: EndorsementKey
+) -> None:
+    """By each endorsement key; keys and sessions are gone afterwards."""
+    connect = connected(machine.transmit)
+    keys = read_keys(connect, kind=kind)
+    name = parse_public(keys.ak_public).name
+    for secret in (b"1" * 32, b"2" * 32, b"3" * 32, b"4" * 32):
+        made = make_credential(keys.ek_public, name, secret, entropy=os.urandom)
+        assert answer(made, connect, kind=kind) == secret
+
+
+def test_a_credential_for_another_key_is_not_activated(machine: SoftwareTPM) -> None:
+    """The TPM refuses the challenge for a key that it does not hold under that name."""
+    connect = connected(machine.transmit)
+    keys = read_keys(connect)
+    made = make_credential(keys.ek_public, b"\0\x0b" + bytes(32), bytes(32), entropy=os.urandom)
+    for _ in range(4):
+        with pytest.raises(TPMCommandError, match="ActivateCredential"):
+            answer(made, connect, kind=keys.kind)
+    assert read_keys(connect) == keys

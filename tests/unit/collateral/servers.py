@@ -6,8 +6,9 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,11 @@ class Page:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int = 200
+    raw: bytes | None = None
+    """Sent instead of all that, as it is."""
+
+    drip: float = 0.0
+    """Seconds before each byte of it."""
 
 
 @dataclass
@@ -90,6 +96,13 @@ def running(folder: Path) -> Iterator[Service]:
         def do_GET(self) -> None:
             service.asked.append(self.path)
             page = service.pages.get(self.path, Page(b"nothing here", status=404))
+            if page.raw is not None:
+                step = 1 if page.drip else len(page.raw)
+                with suppress(OSError):
+                    for at in range(0, len(page.raw), step):
+                        time.sleep(page.drip)
+                        self.wfile.write(page.raw[at : at + step])
+                return
             self.send_response(page.status)
             for name, value in page.headers.items():
                 self.send_header(name, value)

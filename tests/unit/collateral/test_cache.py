@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from tests.unit.collateral.vendors import NOW, Intel, items, nvidia_files, snp_files
@@ -195,3 +197,97 @@ def test_an_entry_is_what_it_was_written_as() -> None:
     """Round trip of one line of the index."""
     entry = Entry("a/b", sha256(b"1"), None, sha256(b"2"), NOW, NOW)
     assert "chain" not in entry.to_json()
+
+
+# --- attacks --------------------------------------------------------------------------------
+
+
+def test_collateral_of_another_root_displaces_nothing(cache: CollateralCache) -> None:
+    """Whoever imports newer collateral under a root of their own breaks nobody else's."""
+    other = replace(
+        PIECE,
+        data=b"of another root",
+        root=sha256(b"other root"),
+        not_before=NOW + timedelta(days=1),
+    )
+    cache.add([PIECE, other])
+    later = NOW + timedelta(days=2)
+
+    assert cache.find(PIECE.key, now=later, anchors=[PIECE.root]) == PIECE
+    assert cache.find(PIECE.key, now=later, anchors=[other.root]) == other
+    assert cache.find(PIECE.key, now=later, anchors=[sha256(b"nobody")]) is None
+    assert cache.find(PIECE.key, now=later, anchors=[]) is None
+
+
+def test_the_same_bytes_under_two_roots_are_two_entries(cache: CollateralCache) -> None:
+    """The second import takes nothing from those who trust the first root."""
+    other = replace(PIECE, root=sha256(b"other root"))
+    cache.add([PIECE])
+    cache.add([other])
+
+    assert cache.find(PIECE.key, now=NOW, anchors=[PIECE.root]) == PIECE
+    assert cache.find(PIECE.key, now=NOW, anchors=[other.root]) == other
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "link to a file", "folder"])
+def test_what_is_no_plain_file_is_not_opened(
+    cache: CollateralCache, kind: str, tmp_path: Path
+) -> None:
+    """A pipe would block for ever, a device never end; importing again repairs a file."""
+    (entry,) = cache.add([PIECE])
+    data, index = cache.path / "sha256" / entry.data[7:], cache.path / "index.json"
+    for path in (data, index):
+        content = path.read_bytes()
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        elif kind == "link to a file":
+            (tmp_path / path.name).write_bytes(content)
+            path.symlink_to(tmp_path / path.name)
+        else:
+            path.symlink_to("/dev/zero")
+    with pytest.raises(CollateralCacheError):
+        cache.load(entry)
+    with pytest.raises(CollateralCacheError):
+        cache.entries()
+    if kind == "folder":
+        return
+    index.unlink()
+    cache.add([PIECE])
+    assert cache.load(entry) == PIECE
+
+
+def test_a_file_that_is_too_large_is_not_read_whole(
+    cache: CollateralCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is an index: a sparse file costs whoever planted it nothing."""
+    (entry,) = cache.add([PIECE])
+    with (cache.path / "sha256" / entry.data[7:]).open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CollateralCacheError, match="it holds more than 33554432 bytes"):
+        cache.load(entry)
+    with (cache.path / "index.json").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CollateralCacheError, match="it holds more than 16777216 bytes"):
+        cache.entries()
+
+
+def test_a_lock_that_is_a_link_makes_no_file_elsewhere(
+    cache: CollateralCache, tmp_path: Path
+) -> None:
+    """A dangling link in a folder that others can write to names a victim's file."""
+    cache.path.mkdir()
+    (cache.path / "lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic link"):
+        cache.add([PIECE])
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_lock_that_is_a_pipe_blocks_nobody(cache: CollateralCache) -> None:
+    """It can be locked as any other file."""
+    cache.path.mkdir()
+    os.mkfifo(cache.path / "lock")
+    cache.add([PIECE])
+    assert len(cache.entries()) == 1

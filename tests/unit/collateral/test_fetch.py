@@ -3,26 +3,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from tests.unit.collateral.servers import Page, Service, running
-from tests.unit.collateral.vendors import Intel, nvidia_files, snp_files
+from tests.unit.collateral.vendors import NOW, Intel, items, nvidia_files, snp_files
 
 from accord.collateral import (
     Answer,
     Form,
     amd,
     certify,
+    check_fetched,
     fetch,
     https_get,
     intel,
     nvidia,
     wanted_for,
 )
-from accord.errors import CollateralUnknownError, FetchError
+from accord.collateral import intel as intel_wanted
+from accord.collateral import nvidia as nvidia_wanted
+from accord.errors import CollateralUnknownError, FetchedOtherError, FetchError
 from accord.evidence import Evidence
 from accord.evidence.amd import Product
 from accord.policy import Family
@@ -81,10 +87,11 @@ def test_a_chips_certificate_is_asked_for(amd: SimulatedSNP) -> None:
 def test_a_report_that_names_no_product_asks_for_all(amd: SimulatedSNP) -> None:
     """Before version 3; a wrong guess may be missing."""
     report = amd.collect(bytes(64), version=2, product=Product.MILAN)
-    optional = {item.path: item.optional for item in wanted_for(Evidence(Family.SNP, report.blob))}
+    one_of = {item.path: item.one_of for item in wanted_for(Evidence(Family.SNP, report.blob))}
 
-    assert {"/vcek/v1/Milan/cert_chain", "/vcek/v1/Genoa/cert_chain"} <= optional.keys()
-    assert [value for path, value in optional.items() if "SPL=" in path] == [True, True]
+    assert {"/vcek/v1/Milan/cert_chain", "/vcek/v1/Genoa/cert_chain"} <= one_of.keys()
+    chips = [value for path, value in one_of.items() if "SPL=" in path]
+    assert chips == ["certificate of the chip"] * 2
 
 
 def test_a_gpus_manifests_are_asked_for(nvidia: SimulatedNVIDIA) -> None:
@@ -189,3 +196,111 @@ def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("NO_PROXY", raising=False)
     with pytest.raises(FetchError, match="refused"):
         https_get()("https://vendor.example/x")
+
+
+# --- servers that lie -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+        b"what is this\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70000 + b"\r\n\r\n",
+    ],
+    ids=["cut", "cut-chunk", "no-http", "long-line"],
+)
+def test_a_server_that_breaks_http_is_an_error_with_the_address(
+    service: Service, raw: bytes
+) -> None:
+    """Never half an answer, and no error but ours."""
+    service.pages["/x"] = Page(b"", raw=raw)
+    with pytest.raises(FetchError, match=r"https://127\.0\.0\.1:\d+/x"):
+        https_get(context=service.context)(f"{service.url}/x")
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])
+def test_a_server_that_drips_for_ever_is_left(service: Service, head: bytes) -> None:
+    """One byte at a time, in the body or in the headers: the whole answer has a deadline."""
+    service.pages["/x"] = Page(b"", raw=head + b"x" * 60, drip=0.02)
+    started = time.monotonic()
+    with pytest.raises(FetchError, match=r"no whole answer after 0\.2 seconds"):
+        https_get(context=service.context, deadline_s=0.2)(f"{service.url}/x")
+    assert time.monotonic() - started < 1
+
+
+def test_a_pccs_is_asked_where_it_has_the_list_of_the_root(service: Service, intel: Intel) -> None:
+    """In hex, below another path, and only where --url names it."""
+    wanted = wanted_for(intel.evidence())
+    serve_intel(service, intel, wanted[0].path.rpartition("=")[2])
+    del service.pages["/IntelSGXRootCA.der"]
+    listed = intel.collateral.root_ca_crl.hex().encode()
+    service.pages["/sgx/certification/v4/rootcacrl"] = Page(listed)
+    get = https_get(context=service.context)
+    pieces = certify(list(fetch(wanted, get=get, url=service.url)), anchors=intel.anchors)
+
+    check_fetched(wanted, pieces, now=NOW)
+    assert "intel/crl/root" in {piece.key for piece in pieces}
+    here = [replace(item, base=service.url) for item in wanted]
+    with pytest.raises(FetchError, match="404"):
+        list(fetch(here, get=get))
+
+
+def test_an_answer_for_another_platform_is_refused(intel: Intel) -> None:
+    """Signed by the vendor, and of no use to who asked."""
+    pieces = certify(items(intel.bundle), anchors=intel.anchors)
+    asked = wanted_for(intel.evidence())
+    check_fetched(asked, pieces, now=NOW)
+    with pytest.raises(FetchedOtherError, match="not intel/tcb-info/tdx/00906ed50000: the answers"):
+        check_fetched((*asked, *intel_wanted("tdx", "00906ed50000", "platform")), pieces, now=NOW)
+    with pytest.raises(FetchedOtherError, match="not intel/crl/processor"):
+        check_fetched(intel_wanted("tdx", _fmspc(intel), "processor"), pieces, now=NOW)
+    with pytest.raises(FetchedOtherError, match="nothing"):
+        check_fetched(asked, (), now=NOW)
+
+
+def test_an_answer_of_long_ago_is_refused(intel: Intel) -> None:
+    """A replayed answer hides what was revoked since."""
+    pieces = certify(items(intel.bundle), anchors=intel.anchors)
+    asked = wanted_for(intel.evidence())
+    for days in (-9999, 9999):
+        with pytest.raises(FetchedOtherError, match="is valid from"):
+            check_fetched(asked, pieces, now=NOW + timedelta(days=days))
+
+
+def test_of_two_possible_chips_one_must_be_there(amd: SimulatedSNP) -> None:
+    """A report that names no product: both answers missing is an error."""
+    report = amd.collect(bytes(64), version=2, product=Product.MILAN)
+    asked = [i for i in wanted_for(Evidence(Family.SNP, report.blob)) if i.one_of]
+    found = {item.key for item in asked}
+    pieces = certify(items(*snp_files(amd)[1:]), anchors=amd.anchors)
+
+    assert len(found) == 2
+    with pytest.raises(FetchedOtherError, match=r"amd/vcek/Milan/\S+ or amd/vcek/Genoa/"):
+        check_fetched(asked, pieces, now=NOW)
+    check_fetched(asked, [replace(pieces[0], key=asked[1].key)], now=NOW)
+
+
+def test_a_manifest_is_of_the_driver_that_was_named(nvidia: SimulatedNVIDIA) -> None:
+    """Its id says chip and version; that of a VBIOS says neither."""
+    (driver,) = nvidia_wanted("NV_GPU_DRIVER_GH100_550.144.03")
+    (vbios,) = nvidia_wanted("NV_GPU_VBIOS_1010_0200_882_96005E0001")
+    _, given = nvidia_files(nvidia)
+    files = (given["driver_rim"], given["vbios_rim"])
+    pieces = certify(items(*files), anchors=nvidia.anchors)
+
+    assert (driver.key, vbios.key) == ("nvidia/rim/GH100/550.144.03", "nvidia/rim/")
+    check_fetched([vbios], pieces, now=NOW)
+    with pytest.raises(FetchedOtherError):
+        check_fetched([replace(driver, key="nvidia/rim/GH100/1.2.3")], pieces, now=NOW)
+
+
+def test_a_page_that_is_no_collateral_is_refused() -> None:
+    """A captive portal's, for instance."""
+    with pytest.raises(FetchedOtherError, match="not nvidia/rim/"):
+        list(fetch(nvidia_wanted("x"), get=lambda _: Answer(b"<html>please log in</html>")))
+
+
+def _fmspc(vendor: Intel) -> str:
+    return wanted_for(vendor.evidence())[0].path.rpartition("=")[2]

@@ -3,6 +3,7 @@
 
 import dataclasses
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -469,3 +470,36 @@ def test_every_reason_worsens_the_trust_vector() -> None:
     for code in ReasonCode:
         vector = trust_vector(made(), wanted(), [Reason(code, "x", "y", "z")])
         assert Tier.of(vector.values()).number >= Tier.WARNING.number
+
+
+@pytest.mark.parametrize("rule", ["name", "kind", "version", "digest"])
+def test_many_rules_for_one_signer_are_not_tried_one_by_one(rule: str) -> None:
+    """Rules times entries of a log would be minutes: an owner of a long log chose when."""
+    signer = b"s" * 32
+    listed = tuple(
+        Component("ima", f"/f{i}", b"d" * 32, str(i), signer=signer) for i in range(10_000)
+    )
+    texts = [f"n{i}" for i in range(2_000)]
+    values: list[Any] = [text.encode() for text in texts] if rule == "digest" else texts
+    rules = tuple(
+        dataclasses.replace(ComponentRule(signer=signer), **{rule: value}) for value in values
+    )
+    started = time.perf_counter()
+    found = codes(made(components=listed), wanted(components=rules))
+
+    assert time.perf_counter() - started < 2
+    assert found == ["component-unknown"] * 17
+
+
+@pytest.mark.parametrize("named", range(1, 32))
+def test_a_rule_admits_what_has_every_property_it_names(named: int) -> None:
+    """Any choice of digest, signer, kind, name and version; one that differs is not admitted."""
+    names = ("digest", "signer", "kind", "name", "version")
+    chosen = [name for index, name in enumerate(names) if named >> index & 1]
+    rule = ComponentRule(**{name: getattr(BOOT, name) for name in chosen})
+
+    assert codes(made(components=(BOOT,)), wanted(components=(rule,))) == []
+    for name in names:
+        other = dataclasses.replace(BOOT, **{name: getattr(BOOT, name) * 2})
+        found = codes(made(components=(other,)), wanted(components=(rule,)))
+        assert found == (["component-unknown"] if name in chosen else [])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,10 +28,12 @@ from accord.errors import (
     EvidenceMalformedError,
     EvidenceSignatureError,
 )
+from accord.evidence import _certificate
 from accord.evidence._certificate import (
     Certificate,
     load_certificates,
     parse_certificate,
+    signed_parts,
     split_pem,
 )
 from accord.evidence._chain import (
@@ -41,6 +44,7 @@ from accord.evidence._chain import (
     load_revocation_list,
     verify_chain,
 )
+from accord.evidence._der import elements
 from accord.evidence._signature import verify_signature
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -324,6 +328,67 @@ def test_partial_lists_are_refused() -> None:
 
     with pytest.raises(EvidenceMalformedError, match=r"2\.5\.29\.27"):
         load_revocation_list(delta, ca)
+
+
+@pytest.mark.parametrize("junk", [1_400_000, 120_000])
+def test_a_flood_of_elements_is_no_list(junk: int) -> None:
+    """What nobody signed is refused before it is walked: 2.8 MB took three seconds."""
+    ca = parse(three())[1]
+    tbs = element(0x30, b"\5\0" * junk)
+    started = time.perf_counter()
+
+    for der in (element(0x30, tbs + b"\x30\0" + b"\3\1\0"), element(0x30, b"\5\0" * junk)):
+        with pytest.raises(EvidenceMalformedError, match=r"larger than|more than"):
+            load_revocation_list(der, ca)
+
+    assert time.perf_counter() - started < 0.5
+
+
+def test_entries_of_a_list_that_nobody_signed_are_not_read() -> None:
+    """The signature comes first: what is wrong in an entry is not even found."""
+    _, ca, _ = parse(three())
+    other = parse(three())[1]
+    tbs, algorithm, signature = signed_parts(crl(ca, 5), "test")
+    broken = tbs.raw.replace(b"\x02\x01\x05", b"\x04\x01\x05")
+    assert broken != tbs.raw
+
+    with pytest.raises(EvidenceSignatureError):
+        load_revocation_list(
+            element(0x30, broken + algorithm.raw + element(3, b"\0" + signature)), other
+        )
+
+
+def element(tag: int, value: bytes) -> bytes:
+    size = len(value)
+    if size < 128:
+        return bytes((tag, size)) + value
+    octets = (size.bit_length() + 7) // 8
+    return bytes((tag, 128 + octets)) + size.to_bytes(octets, "big") + value
+
+
+@pytest.mark.parametrize("count", [33, 8_500])
+def test_a_flood_of_certificates_is_not_parsed(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Their number is counted first."""
+    block = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    monkeypatch.setattr(_certificate, "parse_certificate", None)
+
+    with pytest.raises(EvidenceMalformedError, match="more than 32 certificates"):
+        load_certificates(block * count, what="test")
+
+
+def test_an_absurd_object_identifier_in_a_certificate_is_malformed() -> None:
+    """Whatever the extension, no error but ours comes out."""
+    der = make(Link("x", critical="1.3.6.1.4.1.99999.7"), Link("ca"))[0]
+    tbs, algorithm, signature = signed_parts(der, "test")
+    fields = elements(tbs.value, what="test")
+    absurd = element(6, b"\x2a" + b"\xff" * 2100 + b"\1") + element(4, b"x")
+    listed = elements(elements(fields[-1].value, what="test")[0].value, what="test")
+    extensions = b"".join(item.raw for item in listed) + element(0x30, absurd) * 2
+    body = b"".join(item.raw for item in fields[:-1]) + element(0xA3, element(0x30, extensions))
+    forged = element(0x30, element(0x30, body) + algorithm.raw + element(3, b"\0" + signature))
+
+    with pytest.raises(EvidenceMalformedError, match="appears twice"):
+        parse_certificate(forged, what="test")
 
 
 @given(st.data())

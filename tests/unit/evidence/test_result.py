@@ -109,7 +109,9 @@ def test_memory_that_is_only_isolated_is_warned_of(family: Family, opaque: int) 
 @pytest.mark.parametrize(
     ("changes", "named", "aspect", "value"),
     [
-        ({}, {}, "executables", 3),
+        ({}, {}, "executables", 0),
+        ({}, {"measurements": {"rtmr2": (bytes(48),)}}, "executables", 3),
+        ({"root_kind": RootKind.TEST}, {"simulated": True}, "executables", 3),
         ({}, {"measurements": {"rtmr3": (bytes(48),)}}, "executables", 2),
         ({}, {"measurements": {"mrtd": (b"x" * 48,)}}, "executables", 33),
         ({"tcb": TCB("SWHardeningNeeded", (), 1)}, {}, "hardware", 32),
@@ -444,3 +446,16 @@ def test_time_is_what_counts() -> None:
     late = appraise(claims(), [variant()], now=NOW - timedelta(days=1))
 
     assert late.ear().issued_at == NOW - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    "value", [cbor2.CBORTag(99, 1), b"x", {"a": [cbor2.CBORTag(1, 1)]}, {"a": {1: 2}}, [b""]]
+)
+def test_private_claims_that_are_not_json_are_refused(value: Any) -> None:
+    """A tag inside them raised an error of the library's."""
+    name = PRIVATE[0]
+    written = cbor2.loads(evaluate(claims(), [variant()], now=NOW).ear().to_cbor())
+    data = cbor2.dumps({**written, name: value}, canonical=True)
+
+    with pytest.raises(MalformedError, match="expected what JSON can say"):
+        EAR.from_cbor(data, private=PRIVATE)

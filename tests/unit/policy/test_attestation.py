@@ -51,8 +51,8 @@ def test_every_field_is_read() -> None:
             attributes={"isv_prod_id": [1, 2], "provision_key": [True]},
             minimums={"isv_svn": 3},
             components=[{"digest": "0f", "kind": "a", "name": "b", "version": "c"}],
-            allowed_instances=["01", "02"],
-            denied_instances=["03"],
+            allowed_instances=["01" * 16, "02" * 16],
+            denied_instances=["03" * 16],
             parts={"gpu0": GPU},
         )
     )
@@ -62,7 +62,8 @@ def test_every_field_is_read() -> None:
     assert variant.attributes == {"isv_prod_id": (1, 2), "provision_key": (True,)}
     assert variant.minimums == {"isv_svn": 3}
     assert variant.components == (ComponentRule(b"\x0f", None, "a", "b", "c"),)
-    assert (variant.allowed_instances, variant.denied_instances) == ((b"\1", b"\2"), (b"\3",))
+    assert variant.allowed_instances == (b"\1" * 16, b"\2" * 16)
+    assert variant.denied_instances == (b"\3" * 16,)
     assert variant.parts["gpu0"].attributes["driver_version"] == ("550",)
     assert not variant.parts["gpu0"].simulated
 
@@ -76,8 +77,8 @@ def test_every_field_is_read() -> None:
             "UpToDate is tolerated with and without end",
         ),
         (
-            sgx(allowed_instances=["01", "02"], denied_instances=["02"]),
-            "instance 02 is both allowed and denied",
+            sgx(allowed_instances=["01" * 16, "02" * 16], denied_instances=["02" * 16]),
+            f"instance {'02' * 16} is both allowed and denied",
         ),
         (
             sgx(attributes={"isv_svn": [3]}, minimums={"isv_svn": 3}),
@@ -86,11 +87,11 @@ def test_every_field_is_read() -> None:
         # Repetitions.
         (sgx(measurements={"mrenclave": ["ab" * 32] * 2}), "mrenclave is malformed: a value app"),
         (sgx(tcb_statuses=["UpToDate", "UpToDate"]), "a value appears twice"),
-        (sgx(rejected_advisories=["A", "A"]), "a value appears twice"),
+        (sgx(rejected_advisories=["INTEL-SA-00615"] * 2), "a value appears twice"),
         (sgx(attributes={"isv_svn": [3, 3]}), "a value appears twice"),
         (sgx(components=[{"digest": "0f"}, {"digest": "0f"}]), "a value appears twice"),
-        (sgx(allowed_instances=["01", "01"]), "a value appears twice"),
-        (sgx(denied_instances=["01", "01"]), "a value appears twice"),
+        (sgx(allowed_instances=["01" * 16] * 2), "a value appears twice"),
+        (sgx(denied_instances=["01" * 16] * 2), "a value appears twice"),
         # Empty, where leaving it out would say the same, or the opposite.
         (sgx(rejected_advisories=[]), "is there, but empty"),
         (sgx(components=[]), "is there, but empty"),
@@ -194,6 +195,14 @@ def value_of(family: Family, name: str) -> st.SearchStrategy[Any]:
     return SCALARS[known.attributes[name]]
 
 
+def naming_values(family: Family, name: str) -> st.SearchStrategy[list[Any]]:
+    """Of what names the code: no flag that may be false, and no signer that may be nobody."""
+    known = FAMILIES[family]
+    if name in known.measurements:
+        return st.just(["ab" * known.measurements[name][0]])
+    return st.just([True]) if known.attributes[name] is bool else some(value_of(family, name))
+
+
 @st.composite
 def variants(draw: st.DrawFn, *, family: Family, part: bool = False) -> JSON:
     """Any variant of a family that has no contradiction."""
@@ -202,16 +211,20 @@ def variants(draw: st.DrawFn, *, family: Family, part: bool = False) -> JSON:
     alternative = draw(st.sampled_from(known.required))
     for kind, names in (("measurements", known.measurements), ("attributes", known.attributes)):
         more = draw(st.lists(st.sampled_from(sorted(names)), max_size=2)) if names else []
-        named = sorted((alternative & set(names)) | set(more))
+        named = {name: draw(some(value_of(family, name))) for name in sorted(more)}
+        for name in sorted(alternative & set(names)):
+            named[name] = draw(naming_values(family, name))
         if named:
-            document[kind] = {name: draw(some(value_of(family, name))) for name in named}
+            document[kind] = named
     numbers = [name for name, kind in known.attributes.items() if kind is int]
     free = sorted(set(numbers) - set(document.get("attributes", {})))
     if draw(st.booleans()) and free:
         document["minimums"] = {draw(st.sampled_from(free)): draw(SCALARS[int])}
     if "components" in alternative or draw(st.booleans()):
         document["components"] = draw(rules())
-    instances = draw(st.lists(octets(3) | octets(2), max_size=3, unique=True))
+    size = known.instance_sizes[0]
+    machines = st.sampled_from([(at + 1).to_bytes(size, "big").hex() for at in range(3)])
+    instances = draw(st.lists(machines, max_size=3, unique=True))
     for name, listed in (("allowed_instances", instances[1:]), ("denied_instances", instances[:1])):
         if listed:
             document[name] = listed
@@ -235,7 +248,7 @@ def ratings(draw: st.DrawFn) -> JSON:
     optional: dict[str, st.SearchStrategy[Any]] = {
         "tcb_grace": st.dictionaries(st.sampled_from(statuses[2:]), times, min_size=1, max_size=2),
         "min_tcb_evaluation_number": st.integers(0, 3),
-        "rejected_advisories": some(TEXTS),
+        "rejected_advisories": some(st.sampled_from(["INTEL-SA-00615", "ACCORD-SIM-0001"])),
     }
     rating = draw(st.fixed_dictionaries({}, optional=optional))
     return {**rating, "tcb_statuses": list(statuses[: draw(st.integers(1, 2))])}
@@ -319,12 +332,12 @@ def test_every_field_of_a_variant_is_shown() -> None:
         "tcb_statuses": ["OutOfDate"],
         "min_tcb_evaluation_number": 1,
         "tcb_grace": {"OutOfDate": "2026-12-31T00:00:00Z"},
-        "rejected_advisories": ["A"],
+        "rejected_advisories": ["INTEL-SA-00615"],
         "attributes": {"isv_svn": [1]},
         "minimums": {"isv_svn": 1},
         "components": [{"digest": "0f"}],
-        "allowed_instances": ["01"],
-        "denied_instances": ["01"],
+        "allowed_instances": ["01" * 16],
+        "denied_instances": ["01" * 16],
         "parts": {"gpu0": GPU},
     }
     assert shown == set(changes)
@@ -352,22 +365,22 @@ def test_the_words_of_a_full_variant() -> None:
         simulated=True,
         tcb_grace={"OutOfDate": "2026-12-31T00:00:00Z"},
         min_tcb_evaluation_number=17,
-        rejected_advisories=['A"B'],
+        rejected_advisories=["INTEL-SA-00615"],
         attributes={"fmspc": ["a\u0430"], "provision_key": [True]},
         minimums={"isv_svn": 3},
         components=[{"digest": "0f", "kind": "BL"}, {"signer": "0e", "name": "x", "version": "1"}],
-        allowed_instances=["01", "02"],
-        denied_instances=["03"],
+        allowed_instances=["01" * 16, "02" * 16],
+        denied_instances=["03" * 16],
         parts={"gpu0": {**GPU, "simulated": True}},
     )
     expected = (
         f"SIMULATED sgx with mrenclave {'ab' * 32}, "
         'fmspc is "a\\u{430}", provision_key is true, isv_svn at least 3, '
         'every component (digest 0f, kind "BL") or (signer 0e, name "x", version "1"), '
-        "only on machine 01 or 02, not on machine 03, "
+        f"only on machine {'01' * 16} or {'02' * 16}, not on machine {'03' * 16}, "
         'part gpu0 {SIMULATED nvidia with driver_version is "550", vbios_version is "96"} '
         "(TCB UpToDate, or, until 2026-12-31T00:00:00Z, OutOfDate, at least 17, "
-        'without advisory "A\\"B")'
+        'without advisory "INTEL-SA-00615")'
     )
 
     assert expected == sentence(read(document))
@@ -414,3 +427,100 @@ def test_no_value_makes_the_reader_fall_over(value: Any, name: str) -> None:
     else:
         return
     assert shown.isprintable()
+
+
+HARDWARE: dict[str, JSON] = {
+    "sgx": sgx(),
+    "tdx": {"family": "tdx", "measurements": {"mrtd": ["ab" * 48]}},
+    "snp": {"family": "snp", "measurements": {"measurement": ["ab" * 48]}},
+    "keystone": {
+        "family": "keystone",
+        "measurements": {"enclave": ["ab" * 64], "security_monitor": ["ab" * 64]},
+    },
+    "psa": {"family": "psa", "components": [{"digest": "ab" * 32}]},
+    "cca": {"family": "cca", "measurements": {"rim": ["ab" * 32]}},
+    "nitro": {"family": "nitro", "measurements": {"pcr0": ["ab" * 48]}},
+}
+
+
+@pytest.mark.parametrize("field", ["allowed_instances", "denied_instances"])
+@pytest.mark.parametrize(
+    ("family", "machine"),
+    [
+        ("snp", "1e550a8ee5cf9f4d"),  # a chip id of Turin, before it is padded
+        ("snp", "1e" * 63),
+        ("tdx", "1e"),
+        ("sgx", "1e" * 32),
+        ("keystone", "1e" * 33),
+        ("psa", "1e" * 32),
+        ("cca", "1e" * 34),
+        ("nitro", "1e" * 16),
+        ("snp", "00" * 64),
+        ("tdx", "00" * 16),
+    ],
+)
+def test_a_machine_that_cannot_be_is_on_no_list(family: str, machine: str, field: str) -> None:
+    """A list of denials with a name that is too short would deny nobody, without a word."""
+    with pytest.raises(MalformedError, match="names no machine"):
+        read({**HARDWARE[family], field: [machine]})
+
+
+@pytest.mark.parametrize("advisory", ["intel-sa-00289", "INTEL-SA-289", "nonsense", "CVE-2024-1"])
+def test_an_advisory_that_no_vendor_publishes_is_refused(advisory: str) -> None:
+    """It would never be found, and so reject nothing."""
+    with pytest.raises(MalformedError, match="is not of the form INTEL-SA-00000"):
+        read(sgx(rejected_advisories=[advisory]))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {
+            "family": "txt",
+            "attributes": {"txt_log": [False]},
+            "components": [{"digest": "ab" * 32}],
+        },
+        {
+            "family": "txt",
+            "attributes": {"txt_log": [True, False]},
+            "components": [{"digest": "ab" * 32}],
+        },
+        {
+            "family": "tpm",
+            "attributes": {"event_log": [False]},
+            "components": [{"digest": "ab" * 32}],
+        },
+        {
+            "family": "snp",
+            "measurements": {"id_key_digest": ["00" * 48], "image_id": ["00" * 16]},
+            "minimums": {"guest_svn": 0},
+        },
+        {
+            "family": "snp",
+            "measurements": {
+                "id_key_digest": ["ab" * 48, "00" * 48],
+                "image_id": ["ab" * 16],
+            },
+            "minimums": {"guest_svn": 0},
+        },
+        {
+            "family": "azure",
+            "measurements": {
+                "snp.id_key_digest": ["00" * 48],
+                "snp.image_id": ["ab" * 16],
+                "sha256.pcr4": ["ab" * 32],
+            },
+            "minimums": {"snp.guest_svn": 0},
+        },
+        {
+            "family": "sgx",
+            "measurements": {"mrsigner": ["00" * 32]},
+            "attributes": {"isv_prod_id": [0]},
+            "minimums": {"isv_svn": 0},
+        },
+    ],
+)
+def test_a_variant_that_seems_to_name_code_is_refused(document: JSON) -> None:
+    """A log that need not be there, and a signer that is nobody, vouch for nothing."""
+    with pytest.raises(MalformedError, match="is missing"):
+        read(document)

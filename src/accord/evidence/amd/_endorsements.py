@@ -28,6 +28,9 @@ _ENTRY_BYTES = 24
 _MAX_ENTRIES = 32
 _MAX_CERTIFICATES = 8
 
+MAX_ENDORSEMENT_BYTES = 256 << 10
+"""Largest file: AMD's chain in PEM has 5 KiB, its list 1 KiB."""
+
 # 56421 (GHCB), 4.1.8.1, and for the list the GUID that the Linux tools use.
 _GUIDS = {
     "63da758d-e664-4564-adc5-f4b93be8accd": "vcek",
@@ -128,14 +131,17 @@ def read_endorsements(given: Mapping[str, bytes]) -> Endorsements:
     of revocations would revoke nothing.
     """
     refuse_unknown("endorsements", given, {*KEYS, *AUTHORITIES, REVOCATIONS})
+    for name, data in given.items():
+        if len(data) > MAX_ENDORSEMENT_BYTES:
+            raise EvidenceMalformedError(
+                what=name, detail=f"larger than {MAX_ENDORSEMENT_BYTES} bytes"
+            )
     keys: dict[str, Certificate] = {}
     authorities: list[Certificate] = []
     for name in (*KEYS, *AUTHORITIES):
         if name not in given:
             continue
-        found = load_certificates(given[name], what=name)
-        if len(found) > _MAX_CERTIFICATES:
-            raise EvidenceMalformedError(what=name, detail=f"{len(found)} certificates")
+        found = load_certificates(given[name], what=name, most=_MAX_CERTIFICATES)
         if name in KEYS:
             keys[name], found = found[0], found[1:]
         authorities += found

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -228,6 +229,6 @@ _URL_SAFE = str.maketrans("-_", "+/")
 def _read_pem(data: bytes, what: str) -> PublicKey:
     try:
         key = load_pem_public_key(data)
-    except ValueError as exc:
+    except (ValueError, UnsupportedAlgorithm) as exc:
         raise EvidenceMalformedError(what=what, detail="no public key in PEM form") from exc
     return load_key(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), what=what)

@@ -7,6 +7,7 @@ attests for its vTPM; the vTPM vouches for what was booted.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -185,7 +186,8 @@ def _unsafe(hardware: Claims, runtime: RuntimeData) -> list[str]:
     ]
     if hardware.tcb is not None and hardware.tcb.status != "UpToDate":
         found.append(f"{prefix}.tcb_status={hardware.tcb.status}")
-    return sorted([*found, *runtime.unknown_settings])
+    # In quotes: an empty name, or one with a comma, would otherwise be none or another.
+    return sorted([*found, *map(json.dumps, runtime.unknown_settings)])
 
 
 def _shown(value: Scalar | None) -> str:

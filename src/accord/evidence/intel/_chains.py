@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,7 +14,6 @@ from accord.errors import AnchorUnknownError, ChainInvalidError
 from accord.evidence._certificate import Certificate, common_name, load_certificates
 from accord.evidence._chain import verify_chain
 
-_CACHE = 64
 _ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")  # AlgorithmIdentifier, RFC 5758
 
 
@@ -43,9 +41,11 @@ TCB_INFO_CHAIN = ChainProfile("TCB info issuer chain", (_TCB_SIGNER, _ROOT), lea
 QE_IDENTITY_CHAIN = ChainProfile("QE identity issuer chain", (_TCB_SIGNER, _ROOT), leaf_is_ca=False)
 
 
-@lru_cache(maxsize=_CACHE)
 def read_certificates(data: bytes) -> tuple[Certificate, ...]:
-    """Every certificate in ``data`` once, in order. Raises ``EvidenceMalformedError``."""
+    """Every certificate in ``data`` once, in order. Raises ``EvidenceMalformedError``.
+
+    Not cached: what anybody may send would stay in memory. Each certificate is.
+    """
     # One name for all: the same certificate in two chains is parsed once.
     found = load_certificates(data, what="Intel certificate")
     return tuple({certificate.digest: certificate for certificate in found}.values())

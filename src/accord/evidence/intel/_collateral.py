@@ -13,10 +13,11 @@ from accord.evidence._evidence import refuse_unknown
 from accord.evidence.intel._import import read_parts
 
 MAX_FIELD = 256 << 10
-"""Longest field in characters; vendors' revocation lists grow (7 KiB in 2026)."""
+"""Longest field in characters or bytes; vendors' revocation lists grow (7 KiB in 2026)."""
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _SIGNATURE_BYTES = 64
+_SIGNATURES = ("tcb_info_signature", "qe_identity_signature")
 _WHAT = "Intel collateral"
 _OPTIONAL = "pck_certificate_chain"
 _MAY_BE_EMPTY = "pck_crl_issuer_chain"
@@ -34,6 +35,15 @@ def _signature(fields: Fields, name: str) -> bytes:
     if len(value) != _SIGNATURE_BYTES:
         raise MalformedError(what=fields.path(name), detail=f"expected {_SIGNATURE_BYTES} bytes")
     return value
+
+
+def _check_size(name: str, value: bytes) -> None:
+    if len(value) > MAX_FIELD:
+        raise EvidenceMalformedError(what=_WHAT, detail=f"{name} is larger than {MAX_FIELD} bytes")
+    if name in _SIGNATURES and len(value) != _SIGNATURE_BYTES:
+        raise EvidenceMalformedError(
+            what=_WHAT, detail=f"{name} has {len(value)} bytes, not {_SIGNATURE_BYTES}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,7 @@ class Collateral:
                 if item.name == _OPTIONAL:
                     continue
                 raise EvidenceMalformedError(what=_WHAT, detail=f"{item.name} is missing")
+            _check_size(item.name, value)
             if item.type == "bytes":
                 found[item.name] = value
                 continue

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -107,21 +108,41 @@ class Sources:
         return cls(*sources, roots=tuple(pinned[one] for one in anchors if one in pinned))
 
 
+class Chains(NamedTuple):
+    """Verified chains, leaf first: each of its role, all up to the same pinned root.
+
+    ``crl`` is the part of ``pck`` from the CA on where the list has no chain of its own.
+    """
+
+    pck: tuple[Certificate, ...]
+    crl: tuple[Certificate, ...]
+    tcb: tuple[Certificate, ...]
+    qe: tuple[Certificate, ...]
+
+
+def find_chains(quote: Quote, collateral: Collateral, anchors: Sequence[Digest]) -> Chains:
+    """Step (2). Raises ``ChainInvalidError`` or ``AnchorUnknownError``."""
+    # (2) Four chains, each to a root that is pinned by its bytes, and all to the same root.
+    found = Sources.read(quote, collateral, anchors)
+    pck = find_chain(found.pck, PCK_CHAIN, roots=found.roots, anchors=anchors)
+    _, ca, root = pck
+    same = {"roots": (root,), "anchors": (root.digest,)}
+    # Without a chain of its own, the list is of the CA that issued the PCK certificate.
+    crl = find_chain(found.crl, PCK_CRL_CHAIN, **same) if found.crl else pck[1:]  # type: ignore[arg-type]
+    tcb = find_chain(found.tcb, TCB_INFO_CHAIN, **same)  # type: ignore[arg-type]
+    qe = find_chain(found.qe, QE_IDENTITY_CHAIN, **same)  # type: ignore[arg-type]
+    if (ca.subject, ca.spki) != (crl[0].subject, crl[0].spki):
+        raise ChainInvalidError(what=PCK_CRL_CHAIN.what, detail="it is of another PCK CA")
+    return Chains(pck, crl, tcb, qe)
+
+
 def verify_endorsements(
     quote: Quote, collateral: Collateral, *, anchors: Sequence[Digest], now: datetime
 ) -> Endorsed:
     """Steps (2) to (6). Raises the errors of family ATT."""
-    # (2) Four chains, each to a root that is pinned by its bytes, and all to the same root.
-    found = Sources.read(quote, collateral, anchors)
-    chain = find_chain(found.pck, PCK_CHAIN, roots=found.roots, anchors=anchors)
-    pck, ca, root = chain
-    same = {"roots": (root,), "anchors": (root.digest,)}
-    # Without a chain of its own, the list is of the CA that issued the PCK certificate.
-    crl_ca = find_chain(found.crl, PCK_CRL_CHAIN, **same)[0] if found.crl else ca  # type: ignore[arg-type]
-    signer, _ = find_chain(found.tcb, TCB_INFO_CHAIN, **same)  # type: ignore[arg-type]
-    qe_signer, _ = find_chain(found.qe, QE_IDENTITY_CHAIN, **same)  # type: ignore[arg-type]
-    if (ca.subject, ca.spki) != (crl_ca.subject, crl_ca.spki):
-        raise ChainInvalidError(what=PCK_CRL_CHAIN.what, detail="it is of another PCK CA")
+    chains = find_chains(quote, collateral, anchors)
+    pck, ca, root = chains.pck
+    crl_ca, signer, qe_signer = chains.crl[0], chains.tcb[0], chains.qe[0]
     # (3) Nobody in a chain is revoked, by lists that root and PCK CA signed.
     root_list = load_revocation_list(list_der(collateral.root_ca_crl), root)
     pck_list = load_revocation_list(list_der(collateral.pck_crl), crl_ca)
@@ -146,7 +167,7 @@ def verify_endorsements(
     for what, not_before, not_after in periods:
         check_period(what, not_before, not_after, now)
     # (6) The PCK certificate says which platform it is.
-    return Endorsed(chain, read_platform(pck), tcb_info, qe_identity, periods)
+    return Endorsed(chains.pck, read_platform(pck), tcb_info, qe_identity, periods)
 
 
 def read_platform(pck: Certificate) -> PCKExtension:

@@ -7,32 +7,25 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-from accord.encoding import Digest, sha256
-from accord.errors import EngineMissingError, EngineRefusedError, EvidenceMalformedError
-from accord.evidence._certificate import common_name, read_time, signed_parts, split_pem
+from accord.encoding import Digest
+from accord.errors import EngineMissingError, EngineRefusedError
 from accord.evidence._chain import endorsers
 from accord.evidence._claims import TCB, Endorser, Verified
-from accord.evidence._der import elements
-from accord.evidence._evidence import Evidence
+from accord.evidence._evidence import Evidence, refuse_unknown
 from accord.evidence.intel import _sgx, _tdx
-from accord.evidence.intel._chains import PCK_CHAIN, find_chain
 from accord.evidence.intel._claims import Verdict
 from accord.evidence.intel._collateral import Collateral
-from accord.evidence.intel._endorsements import Sources, carries_chain, pck_chain
-from accord.evidence.intel._import import list_der
+from accord.evidence.intel._endorsements import carries_chain, find_chains
+from accord.evidence.intel._import import list_der, to_pem
 from accord.evidence.intel._pck import SGX_TYPES, PCKExtension
 from accord.evidence.intel._quote import Quote
 from accord.policy import Family
 
 _ENGINE = "dcap-qvl"
-_CACHE = 64
-_CHAIN_LENGTH = 3
-_SUBJECT = 5
 _FLAGS = MappingProxyType({"True": True, "False": False, "Undefined": None})
 
 
@@ -41,9 +34,9 @@ def verify_with_dcap_qvl(
 ) -> Verified:
     """What `verify_sgx` and `verify_tdx` return, with the verdict of dcap-qvl.
 
-    It verifies certificates, revocation, signatures, periods and TCB level. Parsing, TD and
-    enclave attributes and event logs are ours, and so are all refusals: where it refuses, our
-    own verifier says why. It always refuses some TDs that ours leaves to policy (#VE not
+    It verifies revocation, signatures, periods and TCB level. Parsing, chains, TD and enclave
+    attributes and event logs are ours, and so are all refusals: where it refuses, our own
+    verifier says why. It always refuses some TDs that ours leaves to policy (#VE not
     disabled, migratable, bound to a service TD).
 
     Raises the errors of family ATT; ``EngineMissingError`` where it is not installed, and
@@ -55,9 +48,11 @@ def verify_with_dcap_qvl(
         raise EngineMissingError(engine=_ENGINE) from exc
     if evidence.family is Family.SGX:
         quote, report = _sgx.sgx_quote(evidence)
+        refuse_unknown("attachments", evidence.aux)
         _sgx.check_attributes(report)
         return _sgx.sgx_claims(report, _judge(library, evidence, quote, anchors, now))
     quote, td_report = _tdx.tdx_quote(evidence)
+    refuse_unknown("attachments", evidence.aux, _tdx.ATTACHMENTS)
     _tdx.check_attributes(td_report)
     verdict = _judge(library, evidence, quote, anchors, now)
     return _tdx.tdx_claims(evidence, quote, td_report, verdict)
@@ -69,53 +64,22 @@ def _judge(
     collateral = Collateral.from_endorsements(evidence.endorsements)
     if carries_chain(quote):  # the library would prefer the one beside it
         collateral = replace(collateral, pck_certificate_chain=None)
-    chain, root = _chain(quote, collateral, anchors)
+    # (2) The library verifies chains up to the root, but not which role their leaves have: a
+    # platform's own key could sign its TCB info. It is shown the chains found here, no others.
+    chains = find_chains(quote, collateral, anchors)
+    collateral = replace(
+        collateral,
+        tcb_info_issuer_chain=to_pem(chains.tcb),
+        qe_identity_issuer_chain=to_pem(chains.qe),
+    )
+    root = chains.pck[-1].der
     try:
         found = _run(library, evidence.blob, collateral, root, int(now.timestamp()))
     except ValueError as exc:
         own = _sgx.verify_sgx if evidence.family is Family.SGX else _tdx.verify_tdx
         own(evidence, anchors=anchors, now=now)
         raise EngineRefusedError(engine=_ENGINE, detail=str(exc)) from exc
-    return _verdict(found, chain)
-
-
-def _chain(
-    quote: Quote, collateral: Collateral, anchors: Sequence[Digest]
-) -> tuple[tuple[Endorser, ...], bytes]:
-    """The PCK chain as claims show it, and its pinned root; who signed what is *not* checked.
-
-    Vendors write three certificates, leaf first; whatever else is there takes the long way.
-    """
-    shown, root = _read_chain(pck_chain(quote, collateral))
-    if len(shown) == _CHAIN_LENGTH and shown[-1].digest in anchors:
-        return shown, root
-    found = Sources.read(quote, collateral, anchors)
-    chain = find_chain(found.pck, PCK_CHAIN, roots=found.roots, anchors=anchors)
-    return endorsers(chain), chain[-1].der
-
-
-@lru_cache(maxsize=_CACHE)
-def _read_chain(pem: bytes) -> tuple[tuple[Endorser, ...], bytes]:
-    """Every certificate as claims show it, in order, and the last one's DER."""
-    ders = split_pem(pem, what=PCK_CHAIN.what)
-    return tuple(map(_endorser, ders)), ders[-1]
-
-
-@lru_cache(maxsize=_CACHE)
-def _endorser(der: bytes) -> Endorser:
-    """Name and period of a certificate, and nothing else of it."""
-    what = "Intel certificate"
-    tbs, _, _ = signed_parts(der, what)
-    fields = elements(tbs.value, what=what)
-    times = elements(fields[4].value, what=what) if len(fields) > _SUBJECT else []
-    if len(times) != 2:  # noqa: PLR2004 - from and until
-        raise EvidenceMalformedError(what=what, detail="its validity is malformed")
-    return Endorser(
-        common_name(fields[_SUBJECT].raw, what),
-        sha256(der),
-        read_time(times[0], what),
-        read_time(times[1], what),
-    )
+    return _verdict(found, endorsers(chains.pck))
 
 
 def _run(library: Any, blob: bytes, collateral: Collateral, root: bytes, at: int) -> Any:

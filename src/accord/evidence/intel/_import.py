@@ -25,6 +25,7 @@ _ROOT, _TCB_SIGNER, _PCK = "Intel SGX Root CA", "Intel SGX TCB Signing", "Intel 
 _PCK_CAS = ("Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA")
 _QE_OF = {"SGX": "QE", "TDX": "TD_QE"}
 _SIGNATURE = re.compile(r"[0-9a-fA-F]{128}")
+_SPACE = re.compile(r"[ \t\r\n]*")
 _HEX = re.compile(rb"\s*(?:[0-9a-fA-F]{2})+\s*")
 _PEM_LIST = re.compile(rb"-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----")
 _BEGIN, _END, _LINE = "-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n", 64
@@ -77,9 +78,15 @@ def _members(text: str, what: str) -> dict[str, str]:
     """The members of a JSON object, each as it is spelled."""
     decoder, found, at = json.JSONDecoder(), dict[str, str](), 0
 
+    def skip_space() -> None:
+        nonlocal at
+        # Not text[at:].lstrip(): a copy for each member would make it quadratic.
+        if space := _SPACE.match(text, at):
+            at = space.end()
+
     def skip(expected: str) -> str:
         nonlocal at
-        at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
+        skip_space()
         if text[at : at + 1] not in set(expected):
             raise EvidenceMalformedError(what=what, detail=f"not a JSON object (at {at})")
         at += 1
@@ -91,7 +98,7 @@ def _members(text: str, what: str) -> dict[str, str]:
             skip('"')
             name, at = decoder.raw_decode(text, at - 1)
             skip(":")
-            at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
+            skip_space()
             start = at
             _, at = decoder.raw_decode(text, at)
             if name in found:
@@ -150,7 +157,7 @@ class _Collected:
     def chain(self, *names: str) -> str:
         """PEM of the certificates with these names, in this order; "" where the first lacks."""
         found = [item for name in names for item in self.certificates.values() if item.what == name]
-        return "".join(map(_to_pem, found)) if found and found[0].what == names[0] else ""
+        return to_pem(found) if found and found[0].what == names[0] else ""
 
     def pck_ca(self) -> str:
         """Whose revocation list counts: the PCK certificate says it, where it is there."""
@@ -168,10 +175,13 @@ def _id(signed: str, name: str) -> str:
     return _members(signed, name).get("id", '"SGX"').strip('"')
 
 
-def _to_pem(certificate: Certificate) -> str:
-    body = base64.b64encode(certificate.der).decode()
-    lines = "".join(f"{body[at : at + _LINE]}\n" for at in range(0, len(body), _LINE))
-    return _BEGIN + lines + _END
+def to_pem(chain: Iterable[Certificate]) -> str:
+    """``chain`` in PEM, in its order (RFC 7468)."""
+    bodies = [base64.b64encode(certificate.der).decode() for certificate in chain]
+    return "".join(
+        _BEGIN + "".join(f"{body[at : at + _LINE]}\n" for at in range(0, len(body), _LINE)) + _END
+        for body in bodies
+    )
 
 
 def read_parts(parts: Mapping[str, bytes]) -> Parts:

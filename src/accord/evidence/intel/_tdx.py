@@ -32,6 +32,9 @@ _FLAGS: Mapping[str, int] = MappingProxyType(
 )
 """TD attributes that have a meaning (TDX module ABI specification, "ATTRIBUTES")."""
 
+ATTACHMENTS = frozenset({LOG, TABLE})
+"""Names that `Evidence.aux` may have."""
+
 _KNOWN = _TUD | sum(_FLAGS.values())
 _NO_SERVICE_TD = bytes(48)
 
@@ -56,7 +59,7 @@ def verify_tdx(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) 
     """
     # (1) The bytes are a quote whose lengths add up.
     quote, report = tdx_quote(evidence)
-    refuse_unknown("attachments", evidence.aux, {LOG, TABLE})
+    refuse_unknown("attachments", evidence.aux, ATTACHMENTS)
     collateral = Collateral.from_endorsements(evidence.endorsements)
     # (2) to (6) Endorsements: chains, roots, revocation, TCB info, QE identity, periods.
     endorsed = verify_endorsements(quote, collateral, anchors=anchors, now=now)
@@ -85,9 +88,11 @@ def check_attributes(report: TDReport) -> None:
 def tdx_claims(evidence: Evidence, quote: Quote, report: TDReport, verdict: Verdict) -> Verified:
     """Claims and report data. Raises ``TCBRefusedError`` or ``LogMismatchError``."""
     svn, running = report.tee_tcb_svn, report.tee_tcb_svn_2
+    logged = read_event_log(evidence, report)
     attributes: dict[str, Scalar | None] = {
         **{name: bool(report.td_attributes & bit) for name, bit in _FLAGS.items()},
         "service_td": report.mrservicetd not in {None, _NO_SERVICE_TD},
+        "rtmr3_unlogged": logged.rtmr3_unlogged,
         "quote_version": quote.header.version,
         "td_report": report.body,
         "tdx_module_svn": svn[0],
@@ -115,6 +120,6 @@ def tdx_claims(evidence: Evidence, quote: Quote, report: TDReport, verdict: Verd
             "tee_tcb_svn_2": running,
         },
         attributes=attributes,
-        components=read_event_log(evidence, report),
+        components=logged.components,
     )
     return Verified(claims, MappingProxyType({"report_data": report.report_data}))

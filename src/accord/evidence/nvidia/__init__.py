@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVIDIA GPUs and switches: SPDM measurement reports and reference integrity manifests."""
 
+from accord.evidence.nvidia._import import import_devices
 from accord.evidence.nvidia._rim import Manifest, load_manifest
 from accord.evidence.nvidia._spdm import Report
 from accord.evidence.nvidia._verify import (
@@ -17,6 +18,7 @@ __all__ = [
     "Manifest",
     "NVIDIAEvidence",
     "Report",
+    "import_devices",
     "load_manifest",
     "parse_nvidia",
     "verify_nvidia",

@@ -15,6 +15,8 @@ from accord.errors import EvidenceMalformedError
 
 MAX_DEPTH = 16
 MAX_ELEMENTS = 4096
+MAX_NAMESPACES = 64
+"""Most declarations of namespaces in one document: manifests have about ten."""
 
 _XML = "http://www.w3.org/XML/1998/namespace"
 _XMLNS = "http://www.w3.org/2000/xmlns/"
@@ -83,6 +85,7 @@ class _Builder:
 
     what: str
     count: int = 0
+    declared: int = 0
     # The document itself stands below everything, and binds the prefix that is always bound.
     open: list[Element] = field(
         default_factory=lambda: [Element("", "", "", (), {"xml": _XML}, [])]
@@ -96,11 +99,12 @@ class _Builder:
         if self.count > MAX_ELEMENTS or len(self.open) > MAX_DEPTH:
             raise self.malformed("more elements than any manifest has")
         written = list(zip(flat[::2], flat[1::2], strict=True))
-        scope = dict(self.open[-1].scope)
+        # Most declare nothing, and share what is above them.
+        scope = self.open[-1].scope
         for key, value in written:
             prefix, separator, local = key.partition(":")
             if prefix == "xmlns":
-                self.declare(scope, local if separator else "", value)
+                scope = self.declare(scope, local if separator else "", value)
         attributes = tuple(
             Attribute(*self.expand(key, scope, default=""), key, value)
             for key, value in written
@@ -115,11 +119,14 @@ class _Builder:
         self.append(element)
         self.open.append(element)
 
-    def declare(self, scope: dict[str, str], prefix: str, namespace: str) -> None:
+    def declare(self, scope: Mapping[str, str], prefix: str, namespace: str) -> Mapping[str, str]:
         """Namespaces in XML 1.0, 3 and 6.1: what may be declared; only no prefix can be undone."""
         if prefix in {"xml", "xmlns"} or namespace in {_XML, _XMLNS} or (prefix and not namespace):
             raise self.malformed("a namespace is declared that cannot be")
-        scope[prefix] = namespace
+        self.declared += 1
+        if self.declared > MAX_NAMESPACES:
+            raise self.malformed("more namespaces than any manifest has")
+        return {**scope, prefix: namespace}
 
     def expand(self, name: str, scope: Mapping[str, str], *, default: str) -> tuple[str, str]:
         prefix, separator, local = name.partition(":")

@@ -14,6 +14,7 @@ from accord.evidence.tpm._ima import (
 )
 from accord.evidence.tpm._import import (
     import_go_attestation,
+    import_host_manifest,
     import_quote,
     import_response,
     import_trust_agent,
@@ -68,6 +69,7 @@ __all__ = [
     "check_replay",
     "format_registers",
     "import_go_attestation",
+    "import_host_manifest",
     "import_quote",
     "import_response",
     "import_trust_agent",

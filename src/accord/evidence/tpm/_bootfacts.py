@@ -55,23 +55,30 @@ _HARMLESS = frozenset(
 )
 """Data that load no code (PC Client Platform Firmware Profile, 10.4.4)."""
 
-_GPT = b"EFI PART"
+# UEFI 2.10, 5.3.2: signature, revision 1.0 and size of a partition table's header.
+_GPT = b"EFI PART" + bytes.fromhex("00000100 5c000000")
+_GPT_HEADER_BYTES, _GPT_ENTRY_BYTES = 92, 128
 _KERNEL_COMMAND_LINE = b"kernel_cmdline: "
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which registers hold what: ``policy`` secure boot, ``code`` all that was loaded."""
+    """Which registers hold what: ``policy`` secure boot, ``code`` all that was loaded.
+
+    ``partitions`` are registers of code that hold partition tables too.
+    """
 
     policy: int
     actions: tuple[int, ...]
     code: tuple[int, ...]
+    partitions: tuple[int, ...] = ()
 
 
-PCRS: Final = Layout(policy=7, actions=(4, 5), code=(4, 8, 9, 11))
-"""PC Client Platform Firmware Profile, 2.3.4; GRUB uses 8 and 9, unified kernels 11."""
+PCRS: Final = Layout(policy=7, actions=(4, 5), code=(2, 4, 8, 9, 11, 12, 13))
+"""PC Client Platform Firmware Profile, 2.3.4: drivers and boot loaders are in 2 and 4. GRUB
+uses 8 and 9; unified kernels 11, 12 for command lines from elsewhere, 13 for extensions."""
 
-RTMRS: Final = Layout(policy=1, actions=(2,), code=(2, 3))
+RTMRS: Final = Layout(policy=1, actions=(2,), code=(2, 3), partitions=(2,))
 """A CCEL's (UEFI 2.10, 38.4.1): PCR 1 and 7 are in RTMR0, 2 to 6 in RTMR1, 8 to 15 in RTMR2."""
 
 
@@ -114,7 +121,7 @@ def boot_facts(
     if layout.policy in proved:
         policy = [event for event in events if event.index == layout.policy]
         secure_boot, keys = _policy(_before_separator(policy, bank, layout), bank)
-    components = (_component(event, bank) for event in events if event.index in layout.code)
+    components = (_component(event, bank, layout) for event in events if event.index in layout.code)
     return BootFacts(secure_boot, keys, tuple(item for item in components if item is not None))
 
 
@@ -202,7 +209,7 @@ def _harmless(bank: str) -> frozenset[bytes]:
     return frozenset(_hash(bank, data) for data in _HARMLESS)
 
 
-def _component(event: Event, bank: str) -> Component | None:
+def _component(event: Event, bank: str, layout: Layout) -> Component | None:
     """What a register of code was extended with; None for what provably loads no code.
 
     Commands of a boot loader are components too: some write to memory.
@@ -210,10 +217,16 @@ def _component(event: Event, bank: str) -> Component | None:
     digest, data = event.digests[bank], event.data
     if digest in _harmless(bank):
         return None
-    # A partition table starts unlike any program, script or archive.
-    if data.startswith(_GPT) and digest == _hash(bank, data):
+    if event.index in layout.partitions and digest == _hash(bank, data) and _partitions(data):
         return None
     return Component(KIND, _label(data), digest)
+
+
+def _partitions(data: bytes) -> bool:
+    """Whether this is all of a UEFI_GPT_DATA: a header, a count, and entries (PFP, 10.2.5)."""
+    count = data[_GPT_HEADER_BYTES : _GPT_HEADER_BYTES + 8]
+    size = _GPT_HEADER_BYTES + 8 + _GPT_ENTRY_BYTES * int.from_bytes(count, "little")
+    return data.startswith(_GPT) and len(data) == size
 
 
 def _label(data: bytes) -> str:

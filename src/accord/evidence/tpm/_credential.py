@@ -20,7 +20,14 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 
-from accord.encoding import Digest, sha256
+from accord.encoding import (
+    Digest,
+    Fields,
+    base64_encode,
+    canonical_json,
+    parse_canonical_json,
+    sha256,
+)
 from accord.errors import (
     CredentialRefusedError,
     EnvironmentRefusedError,
@@ -34,6 +41,7 @@ from accord.evidence.tpm._structures import (
     FIXED_TPM,
     RESTRICTED,
     SIGN,
+    SIGNING_KEY,
     Public,
     parse_public,
     spki_of,
@@ -43,6 +51,7 @@ Entropy = Callable[[int], bytes]
 """As many random bytes as asked for, from a cryptographic source."""
 
 SECRET_BYTES: Final = 32
+_SCHEMA: Final = "accord.ak-enrolment.v1"
 _EK: Final = "endorsement key"
 _EK_CERTIFICATE: Final = "EK certificate"
 _IDENTITY = b"IDENTITY\0"
@@ -186,7 +195,7 @@ class AKEnrolment:
             raise EnvironmentRefusedError(
                 field="attributes of the attestation key",
                 actual=f"{ak.attributes:08x}",
-                expected="restricted, sign, fixedTPM and not decrypt",
+                expected=SIGNING_KEY,
             )
         # (2) The endorsement key is of a TPM that its maker vouches for.
         chain = _endorsed(endorsements, anchors=anchors, now=now)
@@ -206,6 +215,42 @@ class AKEnrolment:
             ),
             secret,
         )
+
+    def to_bytes(self) -> bytes:
+        """Everything until the answer comes, the secret too: for private files alone."""
+        return canonical_json(
+            {
+                "schema": _SCHEMA,
+                "id_object": base64_encode(self.credential.id_object),
+                "encrypted_secret": base64_encode(self.credential.encrypted_secret),
+                "anchor": self._enrolled.anchor,
+                "ak_name": base64_encode(self._enrolled.ak_name),
+                "ek_digest": self._enrolled.ek_digest,
+                "ek_issuer": self._enrolled.ek_issuer,
+                "ek_root": self._enrolled.ek_root,
+                "secret": base64_encode(self._secret),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> AKEnrolment:
+        """An enrolment that was started before. Raises ``EncodingError``."""
+        fields = Fields(parse_canonical_json(data, what="the enrolment"), "enrolment")
+        fields.schema(_SCHEMA)
+        found = cls(
+            Credential(fields.data("id_object"), fields.data("encrypted_secret")),
+            EnrolledAK(
+                anchor=fields.digest("anchor"),
+                ak_name=fields.data("ak_name"),
+                ek_digest=fields.digest("ek_digest"),
+                ek_issuer=fields.text("ek_issuer"),
+                ek_root=fields.digest("ek_root"),
+            ),
+            # An empty secret would take an empty answer.
+            fields.data("secret", size=SECRET_BYTES),
+        )
+        fields.end()
+        return found
 
     def finish(self, answer: bytes) -> EnrolledAK:
         """The enrolled key, if ``answer`` is the secret. Raises ``CredentialRefusedError``."""

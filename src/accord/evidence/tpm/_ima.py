@@ -53,7 +53,8 @@ _DIGEST_BYTES: Mapping[str, int] = MappingProxyType(
 class IMAEntry(NamedTuple):
     """One measured file: ``measured`` is what the kernel hashed, ``digest`` the file's digest.
 
-    A ``violation`` is a file that changed while it was measured; its digest is zeros.
+    A ``violation`` is a file that changed while it was measured; its digest is zeros, its
+    signature empty. Nothing of it is measured: whoever writes the log writes its name.
     ``signature`` is the file's ``security.ima`` attribute, not verified.
     """
 
@@ -162,8 +163,11 @@ def _read_text(data: bytes) -> IMAEntries:
             if len(digest) not in _HEX_DIGITS_OF_DIGESTS:
                 raise _refused(number, f"a template digest of {len(digest)} hex digits")
             hashed, file_digest, name, signature = _TEMPLATES[template](fields)
+            violation = not digest.strip(b"0")
+            if violation:
+                file_digest, signature = bytes(len(file_digest)), b""
             registers.append(_REGISTERS[register])
-            violations.append(not digest.strip(b"0"))
+            violations.append(violation)
             measured.append(hashed)
             digests.append(file_digest)
             names.append(name)
@@ -286,7 +290,11 @@ def _binary_rows(data: bytes) -> Iterator[Row]:
             raise _refused(number, f"digest algorithm {exc} is not supported") from None
         except ValueError:
             raise _refused(number, "its fields are not those of its template") from None
-        yield register, not digest.strip(b"\0"), *file
+        measured, file_digest, name, signature = file
+        if digest.strip(b"\0"):
+            yield register, False, measured, file_digest, name, signature
+        else:
+            yield register, True, measured, bytes(len(file_digest)), name, b""
 
 
 def _binary_file(template: bytes, measured: bytes) -> _File:

@@ -10,7 +10,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from accord.encoding import Fields, parse_json
+from accord.encoding import Fields, canonical_json, parse_json
 from accord.errors import EncodingError, EvidenceMalformedError
 from accord.evidence._certificate import load_certificates
 from accord.evidence._evidence import Evidence
@@ -25,6 +25,7 @@ from accord.evidence.tpm._structures import (
     read_signature,
     spki_of,
 )
+from accord.evidence.tpm._txtlog import LAUNCH_REGISTERS
 from accord.policy import Family
 
 MAX_IMPORT_BYTES = 4 << 20
@@ -107,6 +108,55 @@ def import_trust_agent(data: bytes) -> Evidence:
         family=Family.TXT,
         aux={"ak_spki": spki_of(certificate.key), "txt_log": log.encode()},
     )
+
+
+def import_host_manifest(data: bytes, *, quote: bytes | None) -> Evidence:
+    """TXT evidence of a host manifest (Intel's verification service) and a quote of that host.
+
+    A manifest lists registers, a key and logs, and no signature: ``quote`` is what TPM2_Quote
+    returned for these registers (sized TPMS_ATTEST, TPMT_SIGNATURE). Of its certificate only
+    the key is used, as in `import_trust_agent`. Raises ``EvidenceMalformedError``.
+    """
+    what = "host manifest"
+    try:
+        root = Fields(parse_json(_bounded(data), what=what, limit=MAX_IMPORT_BYTES), what)
+        manifest = root.object("pcr_manifest")
+        found = {
+            (item.text("pcr_bank").lower(), item.text("index")): item.text("value")
+            for name in ("sha1pcrs", "sha2pcrs")
+            for item in (manifest.objects(name) if manifest.has(name) else ())
+        }
+        logs = manifest.object("pcr_event_log_map")
+        events = [
+            item
+            for bank in logs.names()
+            for item in logs.take(bank) or []
+            if item["pcr"]["index"] in LAUNCH_REGISTERS
+        ]
+        certificate = load_certificates(_long(root, "aik_certificate"), what="AIK certificate")[0]
+    except (EncodingError, TypeError, KeyError) as exc:
+        raise EvidenceMalformedError(what=what, detail=str(exc)) from exc
+    if quote is None:
+        detail = (
+            f"it has {len(found)} registers, logs and a key, but no quote: nothing of it is "
+            "signed (--aux quote=FILE adds what TPM2_Quote returned)"
+        )
+        raise EvidenceMalformedError(what=what, detail=detail)
+    reader = Reader(quote, _WHAT, "big")
+    attested = reader.sized(2)
+    wanted = [
+        (item.bank, f"pcr_{index}")
+        for item in _selections(parse_attest(attested))
+        for index in item.indices
+    ]
+    try:
+        values = b"".join(bytes.fromhex(found[register]) for register in wanted)
+    except (KeyError, ValueError) as exc:
+        raise EvidenceMalformedError(what=what, detail="it lacks quoted registers") from exc
+    aux = {"ak_spki": spki_of(certificate.key)}
+    if events:
+        aux["txt_log"] = canonical_json(events)
+    return import_quote(attested, reader.rest(), family=Family.TXT, values=values, aux=aux)
 
 
 def import_go_attestation(data: bytes) -> Evidence:

@@ -21,7 +21,7 @@ from accord.evidence._chain import check_chain_period, verify_chain
 from accord.evidence._der import dotted, sequence
 from accord.evidence._evidence import Evidence
 from accord.evidence._signature import PublicKey
-from accord.evidence.tpm._structures import Public, parse_public, spki_of
+from accord.evidence.tpm._structures import SIGNING_KEY, Public, parse_public, spki_of
 
 EK_PURPOSE: Final = "2.23.133.8.1"
 """tcg-kp-EKCertificate (TCG EK Credential Profile 2.5, 3.2)."""
@@ -71,7 +71,8 @@ def read_key(aux: Mapping[str, bytes]) -> tuple[PublicKey, bytes, Public | None]
 def vouched_key(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) -> AttestationKey:
     """The attestation key, if one of ``anchors`` vouches for it at ``now``.
 
-    With ``ak_certificate`` the anchor is the root of its chain; without, the anchor is the
+    With ``ak_certificate`` the anchor is the root of its chain, and the certificate says that
+    it is of an attestation key, unless it is an anchor by itself; without, the anchor is the
     SHA-256 of the key, and whoever pinned it has made sure that it lives in a TPM and is
     restricted (`AKEnrolment`). ``ak_public`` is the key's own word: it can show that a key is
     unfit, never that it is fit.
@@ -84,7 +85,7 @@ def vouched_key(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime)
         raise EnvironmentRefusedError(
             field="attributes of the attestation key",
             actual=f"{public.attributes:08x}",
-            expected="restricted, sign, fixedTPM and not decrypt",
+            expected=SIGNING_KEY,
         )
     if "ak_certificate" not in evidence.endorsements:
         return AttestationKey(key, spki, _pinned(spki, anchors), ())
@@ -93,8 +94,10 @@ def vouched_key(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime)
         raise EvidenceMalformedError(what=_CERTIFICATE, detail="it is of another key")
     root = verify_chain(chain, anchors=anchors, what=_CERTIFICATE, understood=_UNDERSTOOD)
     check_chain_period(chain, now)
-    # Some CAs mark the certificates of both kinds of keys as of EKs; an EK cannot sign.
-    check_purpose(chain[0], {AK_PURPOSE, EK_PURPOSE}, what=_CERTIFICATE, demanded=False)
+    # Some CAs mark the certificates of both kinds of keys as of EKs; an EK cannot sign. A CA
+    # that marks neither may issue for anything: of its certificates the very one is pinned.
+    demanded = chain[0].digest not in anchors
+    check_purpose(chain[0], {AK_PURPOSE, EK_PURPOSE}, what=_CERTIFICATE, demanded=demanded)
     if not chain[0].signs_data:
         raise EvidenceMalformedError(what=_CERTIFICATE, detail="its key may not sign")
     return AttestationKey(key, spki, root.digest, chain)

@@ -39,7 +39,7 @@ from accord.policy import Family
 WEAK_BANK: Final = "sha1"
 _AUX: Final = frozenset({"ak_public", "ak_spki", "pcrs", "event_log", "ima_log", "ima_keys"})
 _ENDORSEMENTS: Final = frozenset({"ak_certificate", "ak_chain"})
-_BOOT_REGISTERS: Final = (*range(10), 14)
+_BOOT_REGISTERS: Final = (*range(10), 12, 13, 14)
 """What firmware and boot loaders extend, and nobody after them: a log has all of it."""
 
 
@@ -127,7 +127,11 @@ def of_bank(registers: Registers, bank: str) -> Mapping[int, bytes]:
 
 
 def _boot(data: bytes, registers: Registers) -> Boot:
-    """Replays the log in every bank that it shares with the quote."""
+    """Replays the log in every bank that it shares with the quote.
+
+    Who asks for a quote chooses its registers: only where none is missing do the facts say
+    what was loaded, and not what somebody chose to show of it.
+    """
     log = parse_event_log(data)
     found: Boot | None = None
     for bank in BANKS:
@@ -137,10 +141,24 @@ def _boot(data: bytes, registers: Registers) -> Boot:
         proved = check_replay(log, quoted, bank=bank)
         _check_complete(quoted, proved, bank)
         if found is None:
+            _check_quoted(log, quoted, bank)
             found = Boot(bank, boot_facts(log, bank=bank, proved=proved))
     if found is None:
         raise _no_common_bank("event log", log, registers)
     return found
+
+
+def _check_quoted(log: EventLog, quoted: Mapping[int, bytes], bank: str) -> None:
+    """A register that was not quoted could hold anything, whatever the log says of it."""
+    logged = {event.index for event in log.events if event.measured}
+    missing = logged.union(_BOOT_REGISTERS) - quoted.keys()
+    if missing:
+        raise LogMismatchError(
+            what="event log",
+            register=f"{bank} PCR {min(missing)}",
+            actual="a value",
+            expected="nothing: not quoted",
+        )
 
 
 def _no_common_bank(what: str, log: EventLog, registers: Registers) -> LogMismatchError:
@@ -172,8 +190,11 @@ def _files(aux: Mapping[str, bytes], registers: Registers) -> Files:
         value = registers.get((bank, IMA_REGISTER))
         if value is not None:
             entries = replay_until(log, value, bank=bank)
-            joined = entries[0].name == BOOT_AGGREGATE and check_boot_aggregate(
-                entries, of_bank(registers, bank), bank=bank
+            # A violation's name is not measured: it joins nothing.
+            joined = (
+                entries[0].name == BOOT_AGGREGATE
+                and not entries[0].violation
+                and check_boot_aggregate(entries, of_bank(registers, bank), bank=bank)
             )
             return Files(bank, entries, joined, aux.get("ima_keys", b""))
     raise LogMismatchError(

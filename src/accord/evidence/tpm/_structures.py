@@ -53,8 +53,14 @@ _CURVES: Mapping[int, ec.EllipticCurve] = MappingProxyType(
     {0x0003: ec.SECP256R1(), 0x0004: ec.SECP384R1(), 0x0005: ec.SECP521R1()}
 )
 
-FIXED_TPM, RESTRICTED, DECRYPT, SIGN = 1 << 1, 1 << 16, 1 << 17, 1 << 18
-"""TPMA_OBJECT (8.3.2): bound to one TPM; signs only what the TPM made; decrypts; signs."""
+FIXED_TPM, FIXED_PARENT, MADE_INSIDE = 1 << 1, 1 << 4, 1 << 5
+"""TPMA_OBJECT (8.3.2): bound to one TPM; and to one parent; sensitiveDataOrigin."""
+
+RESTRICTED, DECRYPT, SIGN = 1 << 16, 1 << 17, 1 << 18
+"""TPMA_OBJECT (8.3.2): signs only what the TPM made; decrypts; signs."""
+
+SIGNING_KEY: Final = "restricted, sign, fixedTPM, fixedParent, sensitiveDataOrigin, not decrypt"
+"""What `Public.attests` demands, in words."""
 
 _NO_ATTRIBUTE = 0xFFF0F009
 """Reserved bits of TPMA_OBJECT."""
@@ -145,8 +151,8 @@ class Public:
 
     @property
     def attests(self) -> bool:
-        """Whether such a key signs nothing but what its own TPM made, and stays in it."""
-        wanted = FIXED_TPM | RESTRICTED | SIGN
+        """Whether such a key was made in its TPM, stays there, and signs only what that made."""
+        wanted = FIXED_TPM | FIXED_PARENT | MADE_INSIDE | RESTRICTED | SIGN
         return self.attributes & (wanted | DECRYPT) == wanted
 
 

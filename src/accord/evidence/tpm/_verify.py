@@ -47,7 +47,7 @@ class ParsedTPM:
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """A late launch that PCR 17 and 18 prove; ``log_bank`` is empty where there is no log."""
+    """What a log proves of a late launch; ``log_bank`` is empty where there is no log."""
 
     components: tuple[Component, ...] = ()
     log_bank: str = ""
@@ -86,19 +86,20 @@ def verify_tpm(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) 
 
 
 def verify_txt(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) -> Verified:
-    """The claims of a TPM quote that proves a late launch by Intel TXT.
+    """The claims of a TPM quote of a machine that says that Intel TXT launched it.
 
-    Which SINIT and environment were launched is for the policy to say: by the values of PCR
-    17 and 18, or by what the launch's log lists. Whatever the launched environment loaded
-    afterwards is *not* proved unless it measured it.
+    Only a log of the launch proves that there was one (``late_launch``). Which SINIT and
+    environment were launched is for the policy to say: by the values of PCR 17 and 18, or by
+    what the launch's log lists. Whatever the launched environment loaded afterwards is *not*
+    proved unless it measured it.
 
     Raises the errors of family ATT.
     """
     # (1) to (7) As for every TPM.
     state = verify_state(evidence, anchors=anchors, now=now)
-    # (8) There was a late launch.
+    # (8) The launch's registers are quoted, and were extended.
     banks = _launched_banks(state)
-    # (9) The log of the launch leads to PCR 17 and 18.
+    # (9) The log of the launch leads from zeros to PCR 17 and 18.
     launch = _Launch()
     if "txt_log" in evidence.aux:
         log = parse_txt_log(evidence.aux["txt_log"])
@@ -109,11 +110,12 @@ def verify_txt(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) 
 
 
 def _launched_banks(state: State) -> tuple[str, ...]:
-    """The banks that prove a late launch, strongest first.
+    """The banks in which both registers were extended, strongest first.
 
     After a start PCR 17 and 18 hold ones; only the CPU's own command, at locality 4, makes
     them zeros and extends them (PC Client Platform TPM Profile 1.05, 4.6). Zeros mean that
-    the launch was reset or measured nothing.
+    the launch was reset or measured nothing. Locality 2 can extend ones without any launch:
+    other values prove one only where a log leads to them from zeros.
     """
     banks = state.banks(*LAUNCH_REGISTERS)
     if not banks:
@@ -183,11 +185,12 @@ def _attributes(family: Family, state: State, launch: _Launch) -> Mapping[str, S
         "relies_on_sha1": weak,
         "event_log": state.boot is not None,
         "ima_log": state.files is not None,
+        "unjoined_ima_log": state.files is not None and not state.files.joined,
     }
     if state.boot is not None and state.boot.facts.secure_boot is not None:
         found["secure_boot"] = state.boot.facts.secure_boot
     if state.files is not None:
         found["boot_aggregate"] = state.files.joined
     if family is Family.TXT:
-        found["txt_log"] = bool(launch.log_bank)
+        found["txt_log"] = found["late_launch"] = bool(launch.log_bank)
     return MappingProxyType(found)

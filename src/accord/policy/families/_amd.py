@@ -29,6 +29,7 @@ _TCBS = ("reported", "committed", "launch", "current")
 _TCB_COMPONENTS = ("fmc", "bootloader", "tee", "snp", "microcode")  # fmc: since Turin
 
 SNP = FamilyFields(
+    instance_sizes=(64,),  # CHIP_ID; Turin's 8 bytes are padded with zeros
     measurements={
         "measurement": (48,),
         "host_data": (32,),

@@ -4,8 +4,10 @@
 from accord.policy.families._family import FamilyFields
 
 _HASH_BYTES = (32, 48, 64)
+_UEID_BYTES = (33,)
 
 PSA = FamilyFields(
+    instance_sizes=_UEID_BYTES,
     measurements={
         "implementation_id": (32,),
         "instance_id": (33,),
@@ -35,6 +37,7 @@ PSA = FamilyFields(
 )
 
 CCA = FamilyFields(
+    instance_sizes=_UEID_BYTES,
     measurements={
         "rim": _HASH_BYTES,
         **dict.fromkeys((f"rem{index}" for index in range(4)), _HASH_BYTES),

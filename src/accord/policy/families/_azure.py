@@ -20,6 +20,7 @@ _BOOTED = tuple(
 )
 
 AZURE = FamilyFields(
+    instance_sizes=(*SNP.instance_sizes, *TDX.instance_sizes),
     measurements={
         **{
             f"{name}.{field}": sizes

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -37,13 +37,15 @@ class FamilyFields:
     equal (one of) unless the policy itself lists values for it: the safe setting.
     ``required`` is a list of alternatives: a variant must name every field of at least one of
     them (``components`` stands for the component rules), since one that named no code would
-    admit any. ``has_tcb_status`` says whether the vendor rates the platform.
+    admit any. ``instance_sizes`` are the sizes in bytes that the name of a machine can have.
+    ``has_tcb_status`` says whether the vendor rates the platform.
     """
 
     measurements: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     attributes: Mapping[str, type[int | str | bool]] = field(default_factory=dict)
     defaults: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     required: tuple[frozenset[str], ...]
+    instance_sizes: Sequence[int]
     has_tcb_status: bool = False
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 
 from accord.policy.families._family import FamilyFields
 
+_PPID_BYTES = (16,)
 _PLATFORM: dict[str, type[int | str | bool]] = {
     "fmspc": str,
     "sgx_type": str,
@@ -12,6 +13,7 @@ _PLATFORM: dict[str, type[int | str | bool]] = {
 }
 
 SGX = FamilyFields(
+    instance_sizes=_PPID_BYTES,
     measurements={
         "mrenclave": (32,),
         "mrsigner": (32,),
@@ -40,6 +42,7 @@ SGX = FamilyFields(
 )
 
 TDX = FamilyFields(
+    instance_sizes=_PPID_BYTES,
     measurements={
         **dict.fromkeys(
             (
@@ -67,6 +70,7 @@ TDX = FamilyFields(
         **dict.fromkeys(
             ("lass", "sept_ve_disable", "migratable", "pks", "kl", "perfmon", "service_td"), bool
         ),
+        "rtmr3_unlogged": bool,
         "quote_version": int,
         "td_report": str,
         "tdx_module_svn": int,
@@ -77,13 +81,15 @@ TDX = FamilyFields(
         "running_seam_patch_svn": int,
         **_PLATFORM,
     },
-    # The host cannot inject #VE, move the TD elsewhere, or watch its performance counters.
+    # The host cannot inject #VE, move the TD elsewhere, or watch its performance counters; and
+    # nothing was measured at run time that the log keeps from the rules for components.
     defaults={
         "sept_ve_disable": (True,),
         "migratable": (False,),
         "kl": (False,),
         "perfmon": (False,),
         "service_td": (False,),
+        "rtmr3_unlogged": (False,),
     },
     has_tcb_status=True,
 )

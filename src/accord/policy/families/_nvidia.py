@@ -7,6 +7,7 @@ _SHA384_BYTES = 48
 _BLOCKS = 64
 
 NVIDIA = FamilyFields(
+    instance_sizes=range(1, 21),  # a serial number (RFC 5280, 4.1.2.2), without leading zeros
     measurements=dict.fromkeys(
         ("fwid", *(f"block{index:02}" for index in range(1, _BLOCKS + 1))), (_SHA384_BYTES,)
     ),

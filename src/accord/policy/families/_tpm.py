@@ -7,6 +7,13 @@ _BANKS = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 _STRONG = ("sha256", "sha384", "sha512")
 """SHA-1 registers may be named too, but never suffice: they can be made to collide."""
 
+_BOOT_CODE = (4, 7)
+"""Registers that tell which boot loader ran, or by whose keys: it cannot undo that.
+
+All others are the same whatever is booted, or start at zeros and are extended by whatever was
+booted to any value that it likes, or are reset by anybody (16, 23).
+"""
+
 _PCRS = {f"{bank}.pcr{index}": (size,) for bank, size in _BANKS.items() for index in range(24)}
 _SECURE_BOOT_KEYS = dict.fromkeys(("pk", "kek", "db", "dbx"), (32,))
 _ATTRIBUTES: dict[str, type[int | str | bool]] = {
@@ -21,24 +28,27 @@ _ATTRIBUTES: dict[str, type[int | str | bool]] = {
     "ima_log": bool,
     "secure_boot": bool,
     "boot_aggregate": bool,
+    "unjoined_ima_log": bool,
 }
-_DEFAULTS = {"clock_safe": (True,), "relies_on_sha1": (False,)}
+# A log of files is of this very boot, if there is one.
+_DEFAULTS = {"clock_safe": (True,), "relies_on_sha1": (False,), "unjoined_ima_log": (False,)}
 
 TPM = FamilyFields(
+    instance_sizes=(32,),
     measurements=_PCRS | _SECURE_BOOT_KEYS,
     attributes=_ATTRIBUTES,
     defaults=_DEFAULTS,
     required=(
         frozenset({"components", "event_log"}),
-        frozenset({"components", "ima_log"}),
-        *(frozenset({f"{bank}.pcr{index}"}) for bank in _STRONG for index in range(24)),
+        *(frozenset({f"{bank}.pcr{index}"}) for bank in _STRONG for index in _BOOT_CODE),
     ),
 )
 
 TXT = FamilyFields(
+    instance_sizes=(32,),
     measurements=_PCRS | _SECURE_BOOT_KEYS,
-    attributes=_ATTRIBUTES | {"txt_log": bool},
-    defaults=_DEFAULTS,
+    attributes=_ATTRIBUTES | {"txt_log": bool, "late_launch": bool},
+    defaults=_DEFAULTS | {"late_launch": (True,)},
     required=(
         *(frozenset({f"{bank}.pcr17", f"{bank}.pcr18"}) for bank in _STRONG),
         frozenset({"components", "txt_log"}),

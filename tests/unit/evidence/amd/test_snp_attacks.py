@@ -435,7 +435,7 @@ def test_no_flood_of_certificates_is_read(
     body = base64.encodebytes(evidence.endorsements["ark"])
     pem = b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
 
-    with pytest.raises(EvidenceMalformedError, match="9 certificates"):
+    with pytest.raises(EvidenceMalformedError, match="more than 8 certificates"):
         check(endorsed(evidence, cert_chain=9 * pem), machine, now)
 
 
@@ -471,3 +471,12 @@ def test_claims_do_not_change_afterwards(
         claims.attributes["policy.debug"] = False  # type: ignore[index]
     with pytest.raises(dataclasses.FrozenInstanceError):
         claims.debug = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["crl", "cert_chain", "vcek"])
+def test_endorsements_of_absurd_size_are_refused(
+    evidence: Evidence, machine: SimulatedSNP, now: datetime, name: str
+) -> None:
+    """Nothing of them is read."""
+    with pytest.raises(EvidenceMalformedError, match=f"{name} is malformed: larger than 262144"):
+        check(endorsed(evidence, **{name: b"-" * ((256 << 10) + 1)}), machine, now)

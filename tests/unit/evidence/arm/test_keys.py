@@ -96,6 +96,20 @@ def test_other_bytes_are_no_anchor(data: bytes) -> None:
         read_trust_anchors(data, what="key")
 
 
+@pytest.mark.parametrize("oid", ["06052b8104000a", "06052b81040063"])
+def test_a_key_on_another_curve_is_refused_by_name(oid: str) -> None:
+    """In PEM and in DER: a curve that no token is signed with, and one that nobody knows."""
+    der = ec.generate_private_key(ec.SECP384R1()).public_key()
+    spki = der.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    odd = spki.replace(bytes.fromhex("06052b81040022"), bytes.fromhex(oid))
+    text = base64.encodebytes(odd)
+    pem = b"-----BEGIN PUBLIC KEY-----\n" + text + b"-----END PUBLIC KEY-----\n"
+
+    for data in (odd, pem):
+        with pytest.raises(EvidenceMalformedError):
+            read_trust_anchors(data, what="key")
+
+
 def test_a_private_key_is_refused() -> None:
     """Whoever pins it by mistake could forge tokens, and so could its readers."""
     data = json.dumps(jwk("P-256", d="AAAA")).encode()

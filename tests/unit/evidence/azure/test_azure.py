@@ -152,6 +152,41 @@ def test_a_policy_admits_paravisor_and_registers(
     assert appraise(claims, [variant(claims)], now=NOW).variant == 0
 
 
+def test_an_evil_boot_is_not_hidden_by_quoting_other_registers(
+    machine: SimulatedAzure, evidence: Evidence
+) -> None:
+    """Root of the VM asks its vTPM, and chooses what for."""
+    claims = unbound(evidence, machine).claims
+    rules = variant(
+        claims,
+        measurements={"snp.measurement": [claims.measurements["snp.measurement"].hex()]},
+        attributes={"tpm.event_log": [True]},
+        components=[{"digest": item.digest.hex()} for item in claims.components],
+    )
+    evil = SimulatedBoot(kernel=b"evil", command_line="init=/evil", files={})
+    everything = machine.collect(REPORT_DATA, boot=evil)
+    some = machine.collect(REPORT_DATA, boot=evil, selection={"sha256": [4, 5, 10]})
+
+    assert appraise(claims, [rules], now=NOW).variant == 0
+    with pytest.raises(AppraisalError):
+        appraise(unbound(everything, machine).claims, [rules], now=NOW)
+    with pytest.raises(LogMismatchError, match="not quoted"):
+        unbound(some, machine)
+
+
+def test_files_alone_name_no_kernel(machine: SimulatedAzure, evidence: Evidence) -> None:
+    """A kernel that nobody attested extends PCR 10 as it likes."""
+    claims = unbound(evidence, machine).claims
+
+    with pytest.raises(AccordError, match="is missing"):
+        variant(
+            claims,
+            measurements={"snp.measurement": [claims.measurements["snp.measurement"].hex()]},
+            attributes={"tpm.ima_log": [True]},
+            components=[{"digest": item.digest.hex()} for item in claims.components],
+        )
+
+
 @pytest.mark.parametrize(
     "named", [["snp.measurement"], ["sha256.pcr4"], ["snp.measurement", "sha1.pcr4"]]
 )
@@ -172,6 +207,7 @@ def test_a_policy_must_name_paravisor_and_boot(
         ({"secure-boot": False}, {}, "secure_boot"),
         ({"tpm-enabled": False}, {}, "tpm_enabled"),
         ({"of-tomorrow": True}, {}, "unsafe_settings"),
+        ({"": "debug-everything"}, {}, "unsafe_settings"),
         ({}, {"policy": POLICY | MIGRATE_MA}, "unsafe_settings"),
         ({}, {"vmpl": 1}, "unsafe_settings"),
         ({}, {"policy": POLICY | DEBUG}, "debug"),

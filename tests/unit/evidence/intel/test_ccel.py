@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from accord.errors import EvidenceError, EvidenceMalformedError, LogMismatchError
-from accord.evidence import Claims, verify
+from accord.encoding import Fields
+from accord.errors import AppraisalError, EvidenceError, EvidenceMalformedError, LogMismatchError
+from accord.evidence import Claims, appraise, verify
+from accord.policy import AttestationVariant
 
 SHA384 = 0x000C
 TABLE = struct.pack("<4sI28sBBHQQ", b"CCEL", 56, bytes(28), 2, 0, 0, 1 << 18, 1 << 32)
@@ -109,11 +111,48 @@ def test_a_changed_log_is_refused(
         check(generate, maker, good, ccel=event_log(*events))
 
 
-def test_a_register_without_events_is_not_compared(generate: Any, maker: Any, good: Any) -> None:
-    """Programs extend RTMR3 at run time, which firmware's log does not record."""
-    other = check(generate, maker, good, registers={**REGISTERS, "rtmr3": bytes(48)})
+@pytest.mark.parametrize("kept", [(0, 2), (0, 2, 1), (0, 2, 3), (1,), ()])
+def test_a_log_cut_to_hide_the_kernel_is_refused(
+    generate: Any, maker: Any, good: Any, kept: tuple[int, ...]
+) -> None:
+    """The host hands the log over: without the events of a register, no rule would see them."""
+    cut = event_log(*(EVENTS[index] for index in kept))
 
-    assert other.components == check(generate, maker, good).components
+    with pytest.raises(LogMismatchError, match="CC register"):
+        check(generate, maker, good, ccel=cut)
+
+
+def test_a_register_that_was_never_extended_needs_no_events(
+    generate: Any, maker: Any, good: Any
+) -> None:
+    """Nothing was measured into it, and its zeros say so."""
+    registers = {**REGISTERS, "rtmr2": bytes(48), "rtmr3": bytes(48)}
+    claims = check(generate, maker, good, registers=registers, ccel=event_log(*EVENTS[:3]))
+
+    assert len(claims.components) == 3
+    assert claims.attributes["rtmr3_unlogged"] is False
+
+
+def test_what_ran_later_and_is_not_in_the_log_is_refused_by_silent_policies(
+    generate: Any, maker: Any, good: Any
+) -> None:
+    """Programs extend RTMR3 at run time, which firmware's log does not record."""
+    claims = check(generate, maker, good)
+    document: dict[str, Any] = {
+        "family": "tdx",
+        "simulated": True,
+        "measurements": {"mrtd": [claims.measurements["mrtd"].hex()]},
+        "components": [{"digest": item.digest.hex()} for item in claims.components],
+    }
+    silent = AttestationVariant.from_fields(Fields(document, "variant"))
+    document["attributes"] = {"rtmr3_unlogged": [True]}
+    document["measurements"]["rtmr3"] = [claims.measurements["rtmr3"].hex()]
+    named = AttestationVariant.from_fields(Fields(document, "variant"))
+
+    assert claims.attributes["rtmr3_unlogged"] is True
+    with pytest.raises(AppraisalError, match="rtmr3_unlogged is true"):
+        appraise(claims, [silent], now=good.now)
+    assert appraise(claims, [named], now=good.now).variant == 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 import base64
 import dataclasses
 import json
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -217,3 +218,47 @@ def test_a_part_that_is_nothing_is_refused(parts: dict[str, bytes], data: bytes)
     """A file that is no part of collateral is named, not skipped."""
     with pytest.raises(AccordError):
         Collateral.from_pcs_parts({**parts, "surprise": data})
+
+
+@pytest.mark.parametrize(
+    "name", ["tcb_info_issuer_chain", "pck_crl", "tcb_info", "qe_identity", "pck_certificate_chain"]
+)
+def test_endorsements_of_absurd_size_are_refused(good: Any, name: str) -> None:
+    """Evidence has the limits of collateral: nothing of it is read before they hold."""
+    flood = {**good.evidence.endorsements, name: b"-" * ((256 << 10) + 1)}
+    evidence = dataclasses.replace(good.evidence, endorsements=flood)
+
+    with pytest.raises(EvidenceMalformedError, match=f"{name} is larger than 262144 bytes"):
+        verify_unbound(evidence, anchors=good.anchors, now=good.now)
+
+
+@pytest.mark.parametrize("size", [63, 65, 128, 4096])
+def test_a_signature_of_another_size_is_refused(good: Any, size: int) -> None:
+    """64 bytes, as in collateral."""
+    changed = {**good.evidence.endorsements, "qe_identity_signature": bytes(size)}
+    evidence = dataclasses.replace(good.evidence, endorsements=changed)
+
+    with pytest.raises(EvidenceMalformedError, match=f"has {size} bytes, not 64"):
+        verify_unbound(evidence, anchors=good.anchors, now=good.now)
+
+
+def test_a_flood_of_certificates_beside_a_quote_is_refused(good: Any) -> None:
+    """Thousands of certificates that nobody signed were parsed, and kept in memory."""
+    chain = good.evidence.endorsements["tcb_info_issuer_chain"]
+    flood = {**good.evidence.endorsements, "tcb_info_issuer_chain": chain * 17}
+    evidence = dataclasses.replace(good.evidence, endorsements=flood)
+
+    with pytest.raises(EvidenceMalformedError, match="more than 32 certificates"):
+        verify_unbound(evidence, anchors=good.anchors, now=good.now)
+
+
+def test_a_long_answer_is_read_in_time(parts: dict[str, bytes]) -> None:
+    """A copy of the rest for every member made it quadratic: half a minute for a megabyte."""
+    members = b",".join(b'"%d" : 0' % index for index in range(60_000))
+    parts["long"] = b"{" + members + b"}"
+    started = time.perf_counter()
+
+    with pytest.raises(EvidenceMalformedError, match="neither TCB info nor enclave identity"):
+        Collateral.from_pcs_parts(parts)
+
+    assert time.perf_counter() - started < 2

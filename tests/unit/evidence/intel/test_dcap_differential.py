@@ -437,3 +437,22 @@ def test_a_revoked_platform_is_refused_by_both(maker: Any, cases: Any, both: Any
         )
         no_ca = dataclasses.replace(case.collateral, root_ca_crl=root_list)
         assert both(case._replace(collateral=no_ca)) == (None, None)
+
+
+@pytest.mark.parametrize("field", ["tcb_info", "qe_identity"])
+@pytest.mark.parametrize("name", ["sgx", "v4"])
+def test_a_platform_that_rates_itself_is_refused_by_us(
+    *, maker: Any, cases: Any, both: Any, name: str, field: str
+) -> None:
+    """M: they do not ask which role a signer has; we do, also where they are our engine."""
+    case, world = cases[name], maker.world
+    text = getattr(case.collateral, field)
+    stolen = dataclasses.replace(
+        case.collateral,
+        **{
+            f"{field}_signature": _pki.raw_signature(world.pck, text.encode()),
+            f"{field}_issuer_chain": world.pck_chain.decode(),
+        },
+    )
+
+    assert both(case._replace(collateral=stolen)) == (None, GOOD)

@@ -22,7 +22,7 @@ from accord.errors import (
 from accord.evidence import Evidence, Verified
 from accord.evidence.intel import verify_sgx, verify_tdx, verify_with_dcap_qvl
 from accord.policy import Family
-from accord.testing import _quote
+from accord.testing import _pki, _quote
 
 needs_engine = pytest.mark.skipif(
     find_spec("dcap_qvl") is None,
@@ -152,3 +152,54 @@ def test_our_own_verifier_does_not_need_it(good: Any, monkeypatch: pytest.Monkey
     evidence: Evidence = good.evidence
 
     assert verify_tdx(evidence, anchors=good.anchors, now=good.now).claims.tcb_status == "UpToDate"
+
+
+@needs_engine
+@pytest.mark.parametrize("field", ["tcb_info", "qe_identity"])
+@pytest.mark.parametrize("place", ["alone", "before", "after"])
+def test_a_platform_cannot_rate_itself(
+    good: Any, maker: Any, cases_of_theft: Any, field: str, place: str
+) -> None:
+    """The engine does not ask whether a signer may sign TCB info: a PCK key would do."""
+    collateral = cases_of_theft(field, place)
+    with pytest.raises(EvidenceError):
+        verify_tdx(
+            dataclasses.replace(good.evidence, endorsements=collateral.to_endorsements()),
+            anchors=good.anchors,
+            now=good.now,
+        )
+
+    with pytest.raises(EvidenceError) as caught:
+        engine(good, endorsements=collateral.to_endorsements())
+
+    assert not isinstance(caught.value, EngineRefusedError)
+
+
+@pytest.fixture
+def cases_of_theft(good: Any, maker: Any) -> Callable[[str, str], Any]:
+    """Collateral with one text signed by the platform, whose chain is given in its place."""
+
+    def steal(field: str, place: str) -> Any:
+        text = getattr(good.collateral, field)
+        own, theirs = maker.world.pck_chain.decode(), good.collateral.tcb_info_issuer_chain
+        chains = {"alone": own, "before": own + theirs, "after": theirs + own}
+        return dataclasses.replace(
+            good.collateral,
+            **{
+                f"{field}_signature": _pki.raw_signature(maker.world.pck, text.encode()),
+                f"{field}_issuer_chain": chains[place],
+            },
+        )
+
+    return steal
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    "changes", [{"aux": {"ccell": b"x"}}, {"endorsements": {"pck_crll": b"x"}}]
+)
+def test_attachments_that_nobody_reads_are_refused(good: Any, changes: Any) -> None:
+    """A misspelt log would prove nothing, and nobody would notice."""
+    endorsements = {**good.evidence.endorsements, **changes.get("endorsements", {})}
+    with pytest.raises(EvidenceMalformedError, match="is unknown"):
+        engine(good, **{**changes, "endorsements": endorsements})

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accord.errors import EvidenceMalformedError
-from accord.evidence.nvidia._xml import MAX_DEPTH, MAX_ELEMENTS, canonicalize, parse_xml
+from accord.evidence.nvidia._xml import (
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    MAX_NAMESPACES,
+    canonicalize,
+    parse_xml,
+)
 
 FEW = settings(max_examples=80, deadline=None)
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -116,12 +122,25 @@ def test_a_part_carries_what_it_inherits() -> None:
         "<:a/>",
         "<a>" * (MAX_DEPTH + 1) + "</a>" * (MAX_DEPTH + 1),
         "<a>" + "<b/>" * MAX_ELEMENTS + "</a>",
+        "<a>" + "<b xmlns='urn:b'/>" * (MAX_NAMESPACES + 1) + "</a>",
     ],
 )
 def test_what_could_have_two_meanings_is_refused(document: str) -> None:
     """Entities, document types, undeclared or reserved prefixes, sizes."""
     with pytest.raises(EvidenceMalformedError):
         parse_xml(document.encode(), what="x")
+
+
+def test_namespaces_do_not_multiply_with_elements() -> None:
+    """Many of both took seconds and gigabytes, before any signature was looked at."""
+    declared = " ".join(f"xmlns:p{number}='urn:p'" for number in range(12_500))
+    with pytest.raises(EvidenceMalformedError, match="more namespaces"):
+        parse_xml(f"<a {declared}>{'<b/>' * 3800}</a>".encode(), what="x")
+
+    root = parse_xml(b"<a xmlns='urn:a'><b/><c xmlns:p='urn:p'><d/></c></a>", what="x")
+    b, c = root.elements()
+    assert b.scope is root.scope
+    assert (c.scope is root.scope, c.elements()[0].scope is c.scope) == (False, True)
 
 
 @pytest.mark.parametrize(

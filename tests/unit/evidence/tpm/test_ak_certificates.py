@@ -81,9 +81,8 @@ def issuer(evidence: Evidence) -> Scalar:
 @pytest.mark.parametrize(
     "extensions",
     [
-        (),
-        (usage(digital_signature=True),),
         (purpose(AK),),
+        (usage(digital_signature=True), purpose(AK)),
         (purpose(EK), usage(digital_signature=True)),
         ((x509.BasicConstraints(ca=False, path_length=None), True), purpose(AK)),
     ],
@@ -91,8 +90,29 @@ def issuer(evidence: Evidence) -> Scalar:
 def test_certificates_of_attestation_keys_vouch(
     forger: ForgedTPM, extensions: tuple[Extension, ...]
 ) -> None:
-    """With and without the extensions that makers write, or leave out."""
+    """With the purposes that makers write, and with or without all else."""
     assert issuer(certified(forger, *extensions)) == "Root"
+
+
+@pytest.mark.parametrize("extensions", [(), (usage(digital_signature=True),)])
+def test_a_certificate_without_purpose_does_not_vouch(
+    forger: ForgedTPM, extensions: tuple[Extension, ...]
+) -> None:
+    """The CA may have issued it for anything, with a key that anybody holds."""
+    with pytest.raises(EvidenceMalformedError, match="its purpose is not"):
+        issuer(certified(forger, *extensions))
+
+
+def test_a_certificate_without_purpose_vouches_if_it_is_pinned(forger: ForgedTPM) -> None:
+    """Some makers leave it out: then an anchor names the very certificate."""
+    evidence = certified(forger, usage(digital_signature=True))
+    leaf = evidence.endorsements["ak_certificate"]
+    pinned = sha256(x509.load_pem_x509_certificate(leaf).public_bytes(Encoding.DER))
+
+    alone = replace(evidence, endorsements={"ak_certificate": leaf})
+    for given in (alone, evidence):
+        claims, _ = verify_unbound(given, anchors=[pinned, ANCHOR], now=NOW)
+        assert claims.root in {pinned, ANCHOR}
 
 
 def test_a_certificate_without_subject_vouches(forger: ForgedTPM) -> None:
@@ -103,19 +123,22 @@ def test_a_certificate_without_subject_vouches(forger: ForgedTPM) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extension", "detail"),
+    ("extensions", "detail"),
     [
-        (purpose(TLS_SERVER), "its purpose is not"),
-        (usage(key_encipherment=True), "its key may not sign"),
-        ((x509.BasicConstraints(ca=True, path_length=None), True), "it is a CA's"),
+        ((purpose(TLS_SERVER),), "its purpose is not"),
+        ((purpose(AK), usage(key_encipherment=True)), "its key may not sign"),
+        (
+            (purpose(AK), (x509.BasicConstraints(ca=True, path_length=None), True)),
+            "it is a CA's",
+        ),
     ],
 )
 def test_certificates_for_anything_else_do_not_vouch(
-    forger: ForgedTPM, extension: Extension, detail: str
+    forger: ForgedTPM, extensions: tuple[Extension, ...], detail: str
 ) -> None:
     """A server's certificate of the same CA, an encryption key's, the CA itself."""
     with pytest.raises(EvidenceMalformedError, match=detail):
-        issuer(certified(forger, extension))
+        issuer(certified(forger, *extensions))
 
 
 def test_unknown_critical_extensions_are_refused(forger: ForgedTPM) -> None:

@@ -33,6 +33,10 @@ def variables(*, on: bool) -> list[Measured]:
     return [event for event in SimulatedBoot(secure_boot=on).events() if event.type == VARIABLE]
 
 
+TABLE = b"EFI PART" + bytes.fromhex("000001005c000000") + bytes(76) + b"\1" + bytes(7 + 128)
+"""A partition table of one entry, as firmware measures it."""
+
+
 def separator(index: int = 7, *, content: bytes = bytes(4), kind: int = SEPARATOR) -> Measured:
     return Measured(index, kind, content, content)
 
@@ -163,6 +167,8 @@ def test_code_cannot_hide_behind_a_type() -> None:
         Measured(9, IPL, code, b"grub_cmd: echo\0"),
         Measured(8, IPL, b"write_byte 1 1", b"grub_cmd: write_byte 1 1\0"),
         Measured(4, 0x80000006, code, b"EFI PART"),
+        Measured(9, IPL, b"EFI PART\nconfigfile /evil", b"EFI PART\nconfigfile /evil"),
+        Measured(4, 0x80000006, TABLE, TABLE),
     ]
 
     found = facts([*EVENTS, *hiding])
@@ -172,16 +178,41 @@ def test_code_cannot_hide_behind_a_type() -> None:
     ]
 
 
+def test_a_uefi_driver_is_code() -> None:
+    """PCR 2 holds what options and drivers load, before any boot loader; PCR 12 and 13 more."""
+    hiding = [Measured(index, 0x80000004, b"evil", b"\\evil.efi") for index in (2, 12, 13)]
+
+    found = facts([*EVENTS, *hiding])
+
+    assert [item.digest for item in found.components[4:]] == [hashlib.sha256(b"evil").digest()] * 3
+
+
 def test_what_provably_loads_nothing_is_no_component() -> None:
-    """Separators, announcements, partition tables."""
-    table = b"EFI PART and what follows"
+    """Separators and announcements."""
     harmless = [
         Measured(4, 0, b"Returning from EFI Application from Boot Option", b"?"),
-        Measured(4, 0x80000006, table, table),
         separator(4),
     ]
 
     assert facts([*EVENTS, *harmless]).components == facts(EVENTS).components
+
+
+@pytest.mark.parametrize(
+    ("register", "data", "hidden"),
+    [
+        (2, TABLE, True),
+        (3, TABLE, False),
+        (2, TABLE + b"x", False),
+        (2, b"EFI PART\nconfigfile /evil", False),
+    ],
+)
+def test_only_a_whole_partition_table_is_no_code(
+    register: int, data: bytes, *, hidden: bool
+) -> None:
+    """RTMR1 holds PCR 5 too, which has them; RTMR2 has none, and a file only starts so."""
+    events = [separator(1), Measured(register, 0x80000006, data, data)]
+
+    assert (facts(events, layout=RTMRS).components == ()) is hidden
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,16 @@ def test_a_violation_extends_ones(bank: str) -> None:
     assert replay_ima(log, bank) == hashlib.new(bank, bytes(size) + b"\xff" * size).digest()
 
 
+def test_nothing_is_believed_of_a_violation() -> None:
+    """In neither form: neither the digest nor the signature in the log was measured."""
+    fields, measured = TEMPLATES["ima-sig"]
+    text = line("ima-sig", fields, digest="0" * 40)
+
+    for data in (text, binary("ima-sig", measured, digest=bytes(20))):
+        (entry,) = parse_ima_log(data).entries
+        assert (entry.violation, entry.digest, entry.signature) == (True, bytes(32), b"")
+
+
 def test_entries_are_a_sequence() -> None:
     """One by one, in part, and compared."""
     entries = parse_ima_log(ng("/one", "/two", "/three")).entries

@@ -91,11 +91,13 @@ def test_the_name_of_a_key_covers_its_attributes() -> None:
         RESTRICTED_SIGNING & ~0x00010000,  # not restricted
         RESTRICTED_SIGNING & ~0x00040000,  # does not sign
         RESTRICTED_SIGNING & ~0x00000002,  # may move to another TPM
+        RESTRICTED_SIGNING & ~0x00000010,  # may move to another parent
+        RESTRICTED_SIGNING & ~0x00000020,  # was made outside, where a copy may be
         RESTRICTED_SIGNING | 0x00020000,  # decrypts too
     ],
 )
 def test_keys_that_could_sign_more_do_not_attest(attributes: int) -> None:
-    """Restricted, sign, fixedTPM and not decrypt: all four."""
+    """Restricted, sign, fixedTPM, fixedParent, sensitiveDataOrigin, not decrypt: all six."""
     assert not parse_public(public_area(KEY, attributes)).attests
 
 

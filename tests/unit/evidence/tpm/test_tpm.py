@@ -405,7 +405,7 @@ def test_an_ima_log_needs_its_register(machine: SimulatedTPM) -> None:
     evidence = machine.collect(REPORT_DATA, selection={"sha256": range(10)})
 
     with pytest.raises(LogMismatchError, match="PCR 10"):
-        checked(evidence, machine)
+        checked(changed(evidence, event_log=None), machine)
 
 
 def test_an_ima_log_that_grew_since_is_accepted(machine: SimulatedTPM, evidence: Evidence) -> None:

@@ -14,10 +14,16 @@ from hypothesis import strategies as st
 from tests.support.tpm import ForgedTPM
 from tests.unit.evidence.tpm.conftest import NOW, REPORT_DATA, changed
 
-from accord.errors import EnvironmentRefusedError, EvidenceMalformedError, LogMismatchError
-from accord.evidence import Evidence, Verified, link, parse, verify_unbound
+from accord.encoding import Fields
+from accord.errors import (
+    AppraisalError,
+    EnvironmentRefusedError,
+    EvidenceMalformedError,
+    LogMismatchError,
+)
+from accord.evidence import Evidence, Verified, appraise, link, parse, verify_unbound
 from accord.evidence.tpm import ParsedTPM, TXTLog, parse_txt_log
-from accord.policy import FAMILIES, Family
+from accord.policy import FAMILIES, AttestationVariant, Family
 from accord.testing import SimulatedLaunch, SimulatedTPM, SimulatedTXT
 from accord.testing._tpm_boot import Measured, write_event_log
 
@@ -54,6 +60,7 @@ def test_a_late_launch_verifies(machine: SimulatedTPM, launched: Evidence) -> No
     assert bound == {"txt": link("txt", REPORT_DATA)}
     assert claims.family is Family.TXT
     assert claims.attributes["txt_log"] is True
+    assert claims.attributes["late_launch"] is True
     assert claims.attributes["secure_boot"] is True
     assert found["txt.pcr17", "HASH_START"] == hashlib.sha256(launch.sinit).digest()
     assert found["txt.pcr17", "MLE_HASH"] == hashlib.sha256(launch.environment).digest()
@@ -135,7 +142,33 @@ def test_values_that_only_look_alike_are_no_ones(forger: ForgedTPM) -> None:
     evidence = forger.evidence(registers, family=Family.TXT)
 
     claims, _ = verify_unbound(evidence, anchors=[forger.anchor], now=NOW)
-    assert claims.attributes["txt_log"] is False
+    assert (claims.attributes["txt_log"], claims.attributes["late_launch"]) == (False, False)
+
+
+def test_registers_that_were_extended_without_a_launch_are_not_admitted(
+    forger: ForgedTPM,
+) -> None:
+    """Locality 2 may extend ones: a policy that names such values has copied them."""
+    value = hashlib.sha256(b"\xff" * 32 + hashlib.sha256(b"x").digest()).digest()
+    registers = dict.fromkeys([("sha256", 17), ("sha256", 18)], value)
+    claims, _ = verify_unbound(
+        forger.evidence(registers, family=Family.TXT), anchors=[forger.anchor], now=NOW
+    )
+    document: dict[str, Any] = {
+        "family": "txt",
+        "simulated": True,
+        "measurements": {name: [value.hex()] for name in ("sha256.pcr17", "sha256.pcr18")},
+    }
+
+    with pytest.raises(AppraisalError, match="late_launch"):
+        appraise(claims, [AttestationVariant.from_fields(Fields(document, "policy"))], now=NOW)
+    logged = document | {"attributes": {"late_launch": [False]}}
+    variant = AttestationVariant.from_fields(Fields(logged, "policy"))
+    assert appraise(claims, [variant], now=NOW).variant == 0
+    log = json.dumps([listed(index, [hashlib.sha256(b"x").hexdigest()]) for index in (17, 18)])
+    forged = forger.evidence(registers, family=Family.TXT, logs={"txt_log": log.encode()})
+    with pytest.raises(LogMismatchError, match="sha256 PCR 17"):
+        verify_unbound(forged, anchors=[forger.anchor], now=NOW)
 
 
 def test_a_log_in_json_replays(forger: ForgedTPM) -> None:
