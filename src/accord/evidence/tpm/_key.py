@@ -71,11 +71,11 @@ def read_key(aux: Mapping[str, bytes]) -> tuple[PublicKey, bytes, Public | None]
 def vouched_key(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime) -> AttestationKey:
     """The attestation key, if one of ``anchors`` vouches for it at ``now``.
 
-    With ``ak_certificate`` the anchor is the root of its chain, and the certificate says that
-    it is of an attestation key, unless it is an anchor by itself; without, the anchor is the
-    SHA-256 of the key, and whoever pinned it has made sure that it lives in a TPM and is
-    restricted (`AKEnrolment`). ``ak_public`` is the key's own word: it can show that a key is
-    unfit, never that it is fit.
+    The anchor is the SHA-256 of the key itself: whoever pinned it has made sure that it lives
+    in a TPM and is restricted (`AKEnrolment`). Or it is the root of the chain of
+    ``ak_certificate``, which says that it is of an attestation key, unless it is an anchor by
+    itself. ``ak_public`` is the key's own word: it can show that a key is unfit, never that it
+    is fit.
 
     Raises ``EnvironmentRefusedError``, ``AnchorUnknownError``, ``ChainInvalidError``,
     ``EvidenceExpiredError`` or ``EvidenceMalformedError``.
@@ -87,7 +87,8 @@ def vouched_key(evidence: Evidence, *, anchors: Sequence[Digest], now: datetime)
             actual=f"{public.attributes:08x}",
             expected=SIGNING_KEY,
         )
-    if "ak_certificate" not in evidence.endorsements:
+    # Who pinned the key itself needs no certificate's word, nor the root that issued one.
+    if "ak_certificate" not in evidence.endorsements or sha256(spki) in anchors:
         return AttestationKey(key, spki, _pinned(spki, anchors), ())
     chain = load_chain(evidence.endorsements, "ak_certificate", "ak_chain", what=_CERTIFICATE)
     if spki_of(chain[0].key) != spki:

@@ -54,6 +54,15 @@ def checked(evidence: Evidence, machine: SimulatedTPM) -> Verified:
     return verify_unbound(evidence, anchors=[machine.root_digest], now=NOW)
 
 
+def test_a_pinned_key_needs_no_certificate_of_its_maker(
+    machine: SimulatedTPM, evidence: Evidence
+) -> None:
+    """Who enrolled the key pins it; that it also has a certificate of a stranger does no harm."""
+    claims, _ = verify_unbound(evidence, anchors=[machine.ak_digest], now=NOW)
+
+    assert claims.root == machine.ak_digest
+
+
 def test_genuine_evidence_verifies(machine: SimulatedTPM, evidence: Evidence) -> None:
     """What was booted, who vouches for the TPM, and what it was asked with."""
     claims, bound = checked(evidence, machine)
