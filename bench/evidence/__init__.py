@@ -12,7 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from bench.report import Report, median
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+from bench.report import RESULTS, Report, median
 
 ROUNDS = 30
 
@@ -37,6 +42,26 @@ def run(report: Report) -> None:
     for module in pkgutil.iter_modules(__path__):
         for case in import_module(f"bench.evidence.{module.name}").cases():
             _measure(report, case)
+    _plot(report)
+
+
+def _plot(report: Report) -> None:
+    """One bar a case, with its target and, where there is one, the reference library."""
+    rows = report.rows[::-1]
+    places = range(len(rows))
+    figure, axes = plt.subplots(figsize=(8, 0.28 * len(rows) + 1))
+    axes.barh(places, [row.ours for row in rows], color="#4c72b0", label="accord")
+    theirs = [(at, row.reference) for at, row in enumerate(rows) if row.reference is not None]
+    targets = [(at, row.target) for at, row in enumerate(rows) if row.target is not None]
+    for points, marker, label in ((theirs, "D", "reference library"), (targets, "|", "target")):
+        axes.plot([x for _, x in points], [y for y, _ in points], marker, color="k", label=label)
+    axes.set_yticks(places, [row.id.removeprefix("verify.") for row in rows], fontsize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("ms per verification, median, one thread (simulated evidence)")
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    RESULTS.mkdir(exist_ok=True)
+    figure.savefig(RESULTS / "evidence.svg", metadata={"Date": None})
 
 
 def _measure(report: Report, case: Case) -> None:
