@@ -59,11 +59,11 @@ VARIANTS = st.fixed_dictionaries(
             st.sampled_from(["2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z"]),
             min_size=1,
         ),
-        "rejected_advisories": different(TEXTS),
+        "rejected_advisories": different(st.sampled_from(["INTEL-SA-00615", "INTEL-SA-00828"])),
         "attributes": st.fixed_dictionaries({"fmspc": different(TEXTS)}),
         "minimums": st.fixed_dictionaries({"tdx_module_svn": st.integers(0, 2)}),
-        "allowed_instances": different(st.sampled_from(["01", "02"])),
-        "denied_instances": different(st.sampled_from(["03", "04"])),
+        "allowed_instances": different(st.sampled_from(["01" * 16, "02" * 16])),
+        "denied_instances": different(st.sampled_from(["03" * 16, "04" * 16])),
         "components": different(st.sampled_from(["0f", "0e"])).map(
             lambda digests: [{"digest": digest} for digest in digests]
         ),

@@ -116,8 +116,9 @@ def test_an_aik_certificate_without_its_root_must_be_pinned_itself() -> None:
 
     assert (claims.root, claims.collateral_expires) == (certificate.digest, certificate.not_after)
     assert claims.attributes["ak_issuer"] == ""
+    assert verify_unbound(evidence, anchors=[aik()], now=NOW).claims.root == aik()
     with pytest.raises(AnchorUnknownError):
-        verify_unbound(evidence, anchors=[aik()], now=NOW)
+        verify_unbound(evidence, anchors=[sha256(b"somebody")], now=NOW)
     with pytest.raises(EvidenceExpiredError):
         verify_unbound(evidence, anchors=[certificate.digest], now=NOW.replace(year=2028))
 
