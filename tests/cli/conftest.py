@@ -39,7 +39,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Collected]:
     """Evidence of every family, made once by `accord attest get --simulated`."""
-    from accord.testing import create_simulated, simulated_anchors
+    from accord.testing import create_simulated
 
     root = tmp_path_factory.mktemp("simulated")
     found = {}
@@ -49,7 +49,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Collected]:
         arguments = ["attest", "get", "--family", family.value, "--report-data", ASKED]
         place = ["--simulated", str(root / family.value), "--out", str(path)]
         assert run([*arguments, *place]) == 0
-        anchors = tuple(f"--anchor={digest}" for digest in simulated_anchors(simulator))
+        anchors = tuple(f"--anchor={digest}" for digest in simulator.anchors)
         found[family.value] = Collected(path, anchors)
     return found
 

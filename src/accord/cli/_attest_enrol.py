@@ -129,12 +129,12 @@ def _tpm(out: Output, simulated: Path | None) -> tuple[Connect, bytes]:
     """How to reach the TPM, and the certificates of its endorsement key, if it holds none."""
     if simulated is None:
         return opened, b""
-    from accord.testing import SimulatedTPM, simulated_anchors, switched_on
+    from accord.testing import SimulatedTPM, switched_on
 
     out.warn("SIMULATED: a TPM in software, whose keys lie open in a folder")
     with writing(simulated):
         machine = SimulatedTPM.create(simulated)
-    for anchor in simulated_anchors(machine):
+    for anchor in machine.anchors:
         out.note(f"its maker's test root: {anchor}")
     names = ("ek", "root")
     pem = (machine.certificates[name].public_bytes(Encoding.PEM) for name in names)

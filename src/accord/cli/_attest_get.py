@@ -205,7 +205,7 @@ def _certified(evidence: Evidence, path: Path) -> Evidence:
 def _simulate(
     out: Output, family: Family, parts: Mapping[str, Family], home: Path, asked: bytes
 ) -> tuple[Evidence, tuple[str, ...]]:
-    from accord.testing import create_simulated, simulated_anchors
+    from accord.testing import create_simulated
 
     out.warn("SIMULATED: real bytes under a test root, and no protection at all")
     with writing(home):
@@ -213,9 +213,7 @@ def _simulate(
         simulators = {
             name: create_simulated(kind, home / "parts" / name) for name, kind in parts.items()
         }
-    anchors = _unique(
-        anchor for item in (whole, *simulators.values()) for anchor in simulated_anchors(item)
-    )
+    anchors = _unique(anchor for item in (whole, *simulators.values()) for anchor in item.anchors)
     for anchor in anchors:
         out.note(f"its test root: {anchor}")
     return collect_composite(whole, simulators, asked), anchors

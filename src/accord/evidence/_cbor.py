@@ -10,9 +10,9 @@ from accord.errors import EvidenceMalformedError, MalformedError
 def read_cbor(data: bytes, *, what: str) -> CBORValue:
     """The one value that ``data`` holds (`accord.encoding.decode_cbor`).
 
-    Raises ``EvidenceMalformedError``.
+    Raises ``EvidenceMalformedError`` or ``TooLargeError``.
     """
     try:
-        return decode_cbor(data, what=what, limit=max(len(data), 1))
+        return decode_cbor(data, what=what)
     except MalformedError as exc:
         raise EvidenceMalformedError(what=what, detail=exc.details["detail"]) from exc

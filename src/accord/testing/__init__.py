@@ -10,7 +10,7 @@ from accord.testing._nvidia import SimulatedNVIDIA
 from accord.testing._platform import SimulatedPlatform, SimulatedTDX
 from accord.testing._psa import SimulatedPSA
 from accord.testing._quote import TDX_REGISTERS
-from accord.testing._registry import Simulator, create_simulated, simulated_anchors, switched_on
+from accord.testing._registry import Simulator, create_simulated, switched_on
 from accord.testing._sgx import SimulatedSGX
 from accord.testing._snp import SimulatedSNP
 from accord.testing._swtpm import SoftwareTPM
@@ -41,7 +41,6 @@ __all__ = [
     "create_simulated",
     "measure_code",
     "measure_runtime",
-    "simulated_anchors",
     "simulated_measurements",
     "switched_on",
 ]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from accord.encoding import Digest
 from accord.evidence import Evidence
@@ -73,16 +73,6 @@ def create_simulated(family: Family, home: Path) -> Simulator:
         import_module(f"accord.testing.{module}"), name
     ).create
     return create(home)
-
-
-def simulated_anchors(simulator: Simulator) -> tuple[str, ...]:
-    """What to pin, by its digest, so that evidence of ``simulator`` verifies."""
-    anchors = getattr(simulator, "anchors", None)
-    if anchors is not None:
-        return tuple(anchors)
-    platform = getattr(simulator, "platform", None)
-    source: Any = simulator if platform is None else platform.vendor
-    return (source.root_digest,)
 
 
 @contextmanager
