@@ -35,6 +35,7 @@ _FAMILIES = {
     "REF": "Reference values",
     "COL": "Collecting: evidence from hardware, and the collateral cache",
     "REL": "Release: attest, then release",
+    "SEC": "Secrets, templates and certificates",
     "VOL": "Volumes: encrypted storage",
     "CHN": "Channel: reaching and trusting a peer",
     "SHD": "Shield: confining and running a program",

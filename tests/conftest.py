@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from accord.testing import SoftwareTPM
 from tests.support.live import Board, Hardware, ServiceProcess, accord, found_board
+from tests.support.postgres import Postgres, running_postgres
 
 # How long one example takes says more about the machine than about us: what a test says about
 # time is its bound on the number of examples.
@@ -83,6 +84,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> FinishedDemo:
 def bundle(demo: FinishedDemo, tmp_path: Path) -> Path:
     """A copy of the demo's bundle, to be damaged."""
     return Path(shutil.copytree(demo.bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; ask it for a database of the test's own."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

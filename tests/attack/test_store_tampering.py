@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from accord.errors import (
     UnsupportedFormatError,
 )
 from accord.service._sqlite_store import SQLiteStore
+from accord.service._store import Stored
 
 KEY = bytes(range(32))
 BOARD = sha256(b"board")
@@ -40,14 +41,27 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
+def add(
+    store: SQLiteStore,
+    board: str,
+    index: int,
+    entry: bytes,
+    *,
+    objects: Mapping[str, bytes] | None = None,
+    secrets: Mapping[str, bytes] | None = None,
+) -> None:
+    fence = store.acquire(board, "writer")
+    store.append(board, index, [Stored(entry, objects or {}, secrets or {})], fence=fence)
+
+
 def fill(store: SQLiteStore) -> None:
     for index in range(4):
         entry = b"PLAINTEXT entry %d" % index
         secrets = {"PLAINTEXT-name": b"PLAINTEXT secret %d" % index}
-        store.append(BOARD, index, entry, objects={}, secrets=secrets)
-        store.append(OTHER, index, entry, objects={}, secrets=secrets)
+        add(store, BOARD, index, entry, secrets=secrets)
+        add(store, OTHER, index, entry, secrets=secrets)
     objects: dict[str, bytes] = {sha256(BODY): BODY, sha256(MORE): MORE}
-    store.append(BOARD, 4, b"PLAINTEXT", objects=objects, secrets={"second": b"PLAINTEXT"})
+    add(store, BOARD, 4, b"PLAINTEXT", objects=objects, secrets={"second": b"PLAINTEXT"})
     store.set_setting("PLAINTEXT-setting", b"PLAINTEXT value")
     store.set_setting("second", b"PLAINTEXT value")
 
@@ -164,7 +178,7 @@ def test_one_table_put_back_to_an_earlier_state_is_refused(path: Path, table: st
     shutil.copy(path, old)
     with closing(SQLiteStore(path, KEY)) as store:
         body = b"another"
-        store.append(BOARD, 5, b"e", objects={sha256(body): body}, secrets={"second": b"new"})
+        add(store, BOARD, 5, b"e", objects={sha256(body): body}, secrets={"second": b"new"})
         store.set_setting("second", b"new")
     change(
         path,
@@ -182,8 +196,8 @@ def test_one_board_put_back_to_an_earlier_state_is_refused(path: Path, table: st
     old = path.with_name("old.db")
     shutil.copy(path, old)
     with closing(SQLiteStore(path, KEY)) as store:
-        store.append(BOARD, 5, b"e", objects={}, secrets={"second": b"new"})
-        store.append(OTHER, 4, b"e", objects={}, secrets={})
+        add(store, BOARD, 5, b"e", secrets={"second": b"new"})
+        add(store, OTHER, 4, b"e")
     statements = [f"ATTACH '{old}' AS old"]
     for name in ("entry", "secret", "object"):
         statements.append(f"DELETE FROM main.{name} WHERE board = '{BOARD}'")  # noqa: S608
@@ -202,7 +216,7 @@ def test_a_secret_of_another_branch_is_refused(path: Path) -> None:
     shutil.copy(path, branch)
     for file, value in ((path, b"a"), (branch, b"b")):
         with closing(SQLiteStore(file, KEY)) as store:
-            store.append(BOARD, 5, b"e", objects={}, secrets={"second": value})
+            add(store, BOARD, 5, b"e", secrets={"second": value})
     change(
         path,
         f"ATTACH '{branch}' AS branch",
@@ -218,7 +232,7 @@ def test_a_whole_older_copy_is_not_recognised(path: Path) -> None:
     old = path.with_name("old.db")
     shutil.copy(path, old)
     with closing(SQLiteStore(path, KEY)) as store:
-        store.append(BOARD, 5, b"e", objects={}, secrets={})
+        add(store, BOARD, 5, b"e")
     shutil.copy(old, path)
     with closing(SQLiteStore(path, KEY)) as store:
         assert len(list(store.entries(BOARD))) == 5
@@ -318,7 +332,7 @@ def test_a_key_of_another_length_is_a_bug(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", ["UPDATE store SET format = 'accord.store.v2'", "DROP TABLE store"]
+    "statement", ["UPDATE store SET format = 'accord.store.v1'", "DROP TABLE store"]
 )
 def test_another_format_is_named(path: Path, statement: str) -> None:
     """A store of another version, or another database, is not taken for a damaged one."""
@@ -394,7 +408,7 @@ def test_old_values_put_back_while_the_store_is_open_are_refused(path: Path) -> 
         last = store._seal.seal(
             bytes(8) + b"other", "entry", BOARD, 5, store._boards[BOARD].last.hex()
         )
-        store.append(BOARD, 5, b"e", objects={}, secrets={"second": b"new"})
+        add(store, BOARD, 5, b"e", secrets={"second": b"new"})
         store.set_setting("second", b"new")
         mask = store._seal.mask("secret", BOARD, "second")
         swap_under(store, "UPDATE secret SET sealed = ? WHERE name = ?", secret, mask)
@@ -414,13 +428,13 @@ def test_after_a_failed_write_nothing_more_is_written(path: Path) -> None:
     with closing(SQLiteStore(path, KEY)) as store:
         store._file.query("PRAGMA max_page_count = 1")
         with pytest.raises(StoreUnavailableError, match="full"):
-            store.append(BOARD, 5, bytes(100_000), objects={}, secrets={})
+            add(store, BOARD, 5, bytes(100_000))
         store._file.query("PRAGMA max_page_count = 100000")
         with pytest.raises(StoreUnavailableError, match="earlier write"):
-            store.append(BOARD, 5, b"small", objects={}, secrets={})
+            add(store, BOARD, 5, b"small")
         assert len(list(store.entries(BOARD))) == 5
     with closing(SQLiteStore(path, KEY)) as store:
-        store.append(BOARD, 5, b"small", objects={}, secrets={})
+        add(store, BOARD, 5, b"small")
         assert len(list(store.entries(BOARD))) == 6
 
 

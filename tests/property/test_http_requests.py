@@ -39,7 +39,7 @@ def wire(hardware: Hardware, tmp_path_factory: pytest.TempPathFactory) -> InProc
 
 
 def check(wire: InProcess, path: str, content: bytes) -> None:
-    before = wire.host.ledger.size
+    before = wire.host.head.size
     answer = wire.call("POST", path.format(board=wire.path), content)
     if answer.status_code == 200:
         assert path.endswith(("challenges", "attest"))
@@ -48,7 +48,7 @@ def check(wire: InProcess, path: str, content: bytes) -> None:
         code = problem_code(answer.status_code, answer.content)
         assert code not in ("accord-SVC-014", "accord-SVC-011")
         assert answer.status_code in (400, 403, 409, 413, 422)
-    assert wire.host.ledger.size == before
+    assert wire.host.head.size == before
 
 
 @given(path=PATHS, content=st.binary(max_size=300))

@@ -23,10 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from accord.board import (
+    AssetKind,
     AssetOffer,
     AssetWithdrawal,
     Ballot,
     Choice,
+    EnactPolicy,
     Enactment,
     Genesis,
     Proposal,
@@ -286,11 +288,12 @@ class World:
         offer = AssetOffer(
             board=self.board,
             name=name,
-            volume_id="vol-" + seed(name).hex()[:32],
+            kind=AssetKind.VOLUME,
             tag=digest(name),
-            key_commitment=digest(f"key of {name}"),
             terms=terms(),
             predecessor=self.latest(name),
+            volume_id="vol-" + seed(name).hex()[:32],
+            key_commitment=digest(f"key of {name}"),
         )
         return replace(offer, **changes)
 
@@ -308,7 +311,8 @@ class World:
             board=self.board,
             author="lab",
             title="train a model",
-            policy=Policy.from_json(document or policy_json()),
+            base=self.machine.board.charter.digest,
+            actions=(EnactPolicy(Policy.from_json(document or policy_json())),),
             expires=LATER,
         )
         return replace(proposal, **changes)
@@ -333,7 +337,7 @@ class World:
         return self.say("ballot", ballot.to_json(), by or member).digest
 
     def enact(self, proposal: Digest, *, by: str | Signer | None = None) -> Digest:
-        enactment = Enactment(self.board, proposal)
+        enactment = Enactment(self.board, proposal, {})
         return self.say("enactment", enactment.to_json(), by or self.service.signer).digest
 
     def enact_policy(self, document: JSON | None = None) -> Digest:

@@ -72,7 +72,7 @@ class InProcess:
         )
         self.service = make_service(self.hardware.attester(Role.SERVICE))
         self.app = create_app(self.service)
-        self.host = self.service.found(self.envelope)
+        self.host = asyncio.run(self.service.found(self.envelope))
         self.path = "/v1/boards/" + self.genesis.digest.removeprefix("sha256:")
 
     def identity(self, name: str) -> FileIdentity:

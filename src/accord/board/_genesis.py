@@ -13,7 +13,9 @@ from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
+from accord.board._charter import Charter
 from accord.board._constitution import Constitution
+from accord.board._member import Member
 from accord.encoding import (
     Digest,
     Envelope,
@@ -26,7 +28,7 @@ from accord.encoding import (
     sha256,
 )
 from accord.errors import GenesisError, SignatureInvalidError
-from accord.identity import PublicIdentity, VerifyKey, verify_statement
+from accord.identity import verify_statement
 from accord.policy import AttestationVariant
 
 GENESIS_SCHEMA = "accord.genesis.v1"
@@ -37,30 +39,6 @@ class Freshness(StrEnum):
 
     SOLO = "solo"
     """Nothing: no witnesses. For development, and said so in every result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A founder: identity and roles."""
-
-    identity: PublicIdentity
-    roles: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        return self.identity.name
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Member:
-        member = cls(
-            PublicIdentity.from_fields(fields.object("identity")),
-            frozenset(fields.unique_names("roles")),
-        )
-        fields.end()
-        return member
-
-    def to_json(self) -> JSONValue:
-        return {"identity": self.identity.to_json(), "roles": sorted(self.roles)}
 
 
 @dataclass(frozen=True)
@@ -100,31 +78,16 @@ class Genesis:
         return genesis
 
     def _check(self, listed: list[Member]) -> None:
-        for what, values in (
-            ("name", [member.name for member in listed]),
-            ("key", [member.identity.verify_key.raw for member in listed]),
-            ("sealing key", [member.identity.seal_key.raw for member in listed]),
-        ):
-            if len(set(values)) != len(values):
-                raise GenesisError(detail=f"two members have the same {what}")
-        for what, sequence in (
-            ("member", listed),
-            ("trust anchor", self.anchors),
-            ("acceptable trust service", self.service),
-        ):
-            if not sequence:
-                raise GenesisError(detail=f"there is no {what}")
-        self.constitution.check(self.roles)
+        if len(self.members) != len(listed):
+            raise GenesisError(detail="two members have the same name")
+        if not self.anchors:
+            raise GenesisError(detail="there is no trust anchor")
+        self.charter.check()
 
     @cached_property
-    def roles(self) -> Mapping[str, frozenset[str]]:
-        return {name: member.roles for name, member in self.members.items()}
-
-    @cached_property
-    def keys(self) -> Mapping[Digest, VerifyKey]:
-        """The members' keys, by key id."""
-        keys = [member.identity.verify_key for member in self.members.values()]
-        return {key.key_id: key for key in keys}
+    def charter(self) -> Charter:
+        """What of this the board can change later."""
+        return Charter(self.members, self.constitution, self.service)
 
     def to_json(self) -> JSONValue:
         return {
@@ -164,7 +127,7 @@ def verify_genesis(envelope: Envelope) -> Genesis:
         raise GenesisError(detail="a default was left out; write every field")
     # (2) Every signature is by a member's key.
     try:
-        statement = verify_statement(envelope, "genesis", genesis.keys)
+        statement = verify_statement(envelope, "genesis", genesis.charter.keys)
     except SignatureInvalidError as exc:
         raise GenesisError(detail=str(exc)) from exc
     # (3) Nobody is a founder without having said so.

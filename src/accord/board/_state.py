@@ -7,116 +7,122 @@ everything first and changes the state last, so a refused statement leaves no tr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 
+from accord.board._action import EnactPolicy, ResumeExecution
 from accord.board._asset import AssetOffer, AssetWithdrawal
-from accord.board._constitution import Action, Electorate
+from accord.board._charter import Charter
+from accord.board._execution import ExecutionStop, InstanceToken, StopRecord
 from accord.board._genesis import Genesis
-from accord.board._proposal import Ballot, Choice, Enactment, Proposal
+from accord.board._member import Member
+from accord.board._proposal import Ballot, Choice, Enactment, Proposal, ProposalWithdrawal
+from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus
+from accord.board._requirements import action_rules, is_current, owner_of, requirements, vetoers
 from accord.encoding import Digest
 from accord.errors import (
     ApprovalsMissingError,
     DuplicateStatementError,
+    EnactmentInvalidError,
+    EvidenceMissingError,
     NotAMemberError,
     ProposalClosedError,
     StaleStatementError,
+    TokenError,
+    TooManyProposalsError,
     UnknownAssetError,
     UnknownProposalError,
     UnsupportedFormatError,
     WrongBoardError,
 )
-from accord.identity import Statement
-from accord.policy import Policy
+from accord.identity import Statement, VerifyKey
+from accord.policy import AUTHORITY, Policy
 
+MAX_OPEN = 256
+"""Most proposals of one member that may be undecided at once."""
 
-class ProposalStatus(StrEnum):
-    """Where a proposal stands. Expiry is judged at the time of asking."""
+OPERATOR = "operator"
+"""The role whose members may issue instance tokens for every service."""
 
-    OPEN = "open"
-    ENACTED = "enacted"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    STALE = "stale"
-
-
-@dataclass(slots=True)
-class ProposalRecord:
-    """A proposal with the votes cast on it so far."""
-
-    id: Digest
-    proposal: Proposal
-    affected_owners: frozenset[str]
-    ballots: dict[str, Ballot] = field(default_factory=dict)
-    status: ProposalStatus = ProposalStatus.OPEN
-
-    @property
-    def approvals(self) -> frozenset[str]:
-        return frozenset(m for m, b in self.ballots.items() if b.choice is Choice.APPROVE)
-
-    @property
-    def enacted(self) -> bool:
-        return self.status is ProposalStatus.ENACTED
-
-    @property
-    def rejections(self) -> frozenset[str]:
-        return frozenset(self.ballots) - self.approvals
-
-
-@dataclass(slots=True)
-class AssetRecord:
-    """An asset's latest offer; ``withdrawn`` by a later statement of its owner."""
-
-    offer: AssetOffer
-    offered_by: Digest
-    """Digest of the statement that made the offer: uses are counted per offer."""
-
-    latest: Digest
-    """Digest of the owner's latest statement about the asset."""
-
-    withdrawn: bool = False
+_UNDECIDED = (ProposalStatus.OPEN, ProposalStatus.NOTICE)
 
 
 @dataclass(slots=True)
 class BoardState:
-    """Members, assets, proposals and enacted policies of one board."""
+    """Charter, assets, proposals, policies and stops of one board."""
 
     genesis: Genesis
     board: Digest
+    charter: Charter
     assets: dict[str, AssetRecord] = field(default_factory=dict)
     proposals: dict[Digest, ProposalRecord] = field(default_factory=dict)
+    open_proposals: dict[Digest, ProposalRecord] = field(default_factory=dict)
+    """Those that may still be decided, oldest first; some may have expired since."""
+
     policies: dict[str, list[Policy]] = field(default_factory=dict)
     """Every enacted version of each policy, oldest first; nothing is deleted."""
 
-    recorded: dict[Digest, int] = field(default_factory=dict)
+    public: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """By policy, the certificates and public keys of the version in force."""
+
+    stops: dict[Digest, StopRecord] = field(default_factory=dict)
+    tokens: dict[bytes, InstanceToken] = field(default_factory=dict)
+    """Instance tokens not used yet, by the SHA-256 of the token."""
+
+    lineage: dict[Digest, frozenset[str]] = field(default_factory=dict)
+    """By the tag of an output, the owners of everything that it was computed from."""
+
+    recorded: MutableMapping[Digest, int] = field(default_factory=dict)
     """Entry index of every statement, so that a replay is seen."""
 
     @classmethod
     def found(cls, genesis: Genesis) -> BoardState:
-        return cls(genesis, genesis.digest)
+        return cls(genesis, genesis.digest, genesis.charter)
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        return self.charter.members
+
+    @property
+    def keys(self) -> Mapping[Digest, VerifyKey]:
+        """The keys of the members, by key id."""
+        return self.charter.keys
 
     def policy(self, name: str) -> Policy | None:
         """The enacted version of a policy."""
         versions = self.policies.get(name)
         return versions[-1] if versions else None
 
-    def electorate(self, record: ProposalRecord) -> Electorate:
-        return Electorate(self.genesis.roles, record.affected_owners)
+    def lineage_of(self, asset: str) -> frozenset[str]:
+        """The owners of everything that the asset was computed from, as far as runs show."""
+        record = self.assets.get(asset)
+        return self.lineage.get(record.offer.tag, frozenset()) if record else frozenset()
+
+    def live_stops(self) -> tuple[StopRecord, ...]:
+        """The stops that still hold."""
+        return tuple(record for record in self.stops.values() if not record.resumed)
 
     def missing(self, record: ProposalRecord) -> tuple[str, ...]:
         """The approvals that a proposal still needs; empty if it has them all."""
-        rule = self.genesis.constitution.rules[Action.POLICY_ENACT]
-        return rule.missing(record.approvals, self.electorate(record))
+        return record.missing()
 
     def status(self, record: ProposalRecord, now: datetime) -> ProposalStatus:
         if record.status is not ProposalStatus.OPEN:
             return record.status
-        current = self.policy(record.proposal.policy.name)
-        if record.proposal.policy.predecessor != (current.digest if current else None):
+        if not is_current(self, record.proposal):
             return ProposalStatus.STALE
-        return ProposalStatus.EXPIRED if now >= record.proposal.expires else ProposalStatus.OPEN
+        if now >= record.proposal.expires:
+            return ProposalStatus.EXPIRED
+        if record.approved_at is None:
+            return ProposalStatus.OPEN
+        waits_until = record.approved_at + timedelta(seconds=record.notice_s)
+        return ProposalStatus.NOTICE if now < waits_until else ProposalStatus.OPEN
+
+    def enactable(self, record: ProposalRecord, now: datetime) -> bool:
+        """Whether nothing is missing and the notice, if there is one, is over."""
+        approved = record.approved_at is not None
+        return approved and self.status(record, now) is ProposalStatus.OPEN
 
     def handles(self, kind: str) -> bool:
         return kind in _HANDLERS
@@ -136,30 +142,37 @@ class BoardState:
             raise UnsupportedFormatError(
                 what="statement", found=statement.kind, expected="a board statement"
             )
-        handler(self, statement, time)
+        handler(self, statement, index, time)
         self.recorded[statement.digest] = index
+
+    # --- who speaks --------------------------------------------------------------------------
 
     def _must_be_here(self, board: Digest) -> None:
         if board != self.board:
             raise WrongBoardError(found=board, expected=self.board)
 
-    def _must_be_signed_by(self, name: str, statement: Statement) -> None:
-        member = self.genesis.members.get(name)
+    def _must_be_signed_by(self, name: str, statement: Statement) -> Member:
+        member = self.members.get(name)
         if member is None:
             raise NotAMemberError(who=name, board=self.genesis.name, detail="not a member")
         if statement.signers != {member.identity.verify_key.key_id}:
             raise NotAMemberError(
                 who=name, board=self.genesis.name, detail="signed with another key"
             )
+        return member
 
-    def _offer(self, statement: Statement, _time: datetime) -> None:
+    # --- assets ------------------------------------------------------------------------------
+
+    def _offer(self, statement: Statement, _index: int, _time: datetime) -> None:
         offer = AssetOffer.from_fields(statement.fields())
         self._must_be_here(offer.board)
-        self._must_be_signed_by(offer.owner, statement)
+        owner = self._must_be_signed_by(offer.owner, statement)
         self._must_follow(offer.name, offer.predecessor)
-        self.assets[offer.name] = AssetRecord(offer, statement.digest, statement.digest)
+        self.assets[offer.name] = AssetRecord(
+            offer, statement.digest, statement.digest, owner.identity.verify_key.key_id
+        )
 
-    def _withdraw(self, statement: Statement, _time: datetime) -> None:
+    def _withdraw_asset(self, statement: Statement, _index: int, _time: datetime) -> None:
         withdrawal = AssetWithdrawal.from_fields(statement.fields())
         self._must_be_here(withdrawal.board)
         self._must_be_signed_by(withdrawal.owner, statement)
@@ -175,29 +188,41 @@ class BoardState:
         if predecessor != latest:
             raise StaleStatementError(what=asset, found=predecessor, expected=latest)
 
-    def _propose(self, statement: Statement, time: datetime) -> None:
+    # --- proposals ---------------------------------------------------------------------------
+
+    def _propose(self, statement: Statement, _index: int, time: datetime) -> None:
         proposal = Proposal.from_fields(statement.fields())
         self._must_be_here(proposal.board)
         self._must_be_signed_by(proposal.author, statement)
-        policy, current = proposal.policy, self.policy(proposal.policy.name)
-        head = current.digest if current else None
-        if policy.predecessor != head:
+        if proposal.base != self.charter.digest:
             raise StaleStatementError(
-                what=f"policy {policy.name}", found=policy.predecessor, expected=head
+                what="the charter", found=proposal.base, expected=self.charter.digest
             )
-        for asset in sorted(policy.assets):
-            if asset not in self.assets:
-                raise UnknownAssetError(asset=asset)
-        for reader in sorted(policy.readers - self.genesis.members.keys()):
-            raise NotAMemberError(who=reader, board=self.genesis.name, detail="cannot read outputs")
-        if time >= proposal.expires:
+        needed, rules = requirements(self, proposal), action_rules(self, proposal)
+        notice_s = max(rule.notice_s for rule in rules)
+        voting = [rule.voting_s for rule in rules if rule.voting_s is not None]
+        latest = time + timedelta(seconds=min(voting)) if voting else proposal.expires
+        if not time + timedelta(seconds=notice_s) < proposal.expires <= latest:
             raise ProposalClosedError(proposal=statement.digest, status=ProposalStatus.EXPIRED)
-        owners = {asset.partition("/")[0] for asset in policy.assets}
-        if current is not None:  # Whoever loses something is affected as well.
-            owners |= {asset.partition("/")[0] for asset in current.assets}
-        self.proposals[statement.digest] = ProposalRecord(
-            statement.digest, proposal, frozenset(owners)
+        settled = self._settled(time)
+        mine = [
+            record
+            for id_, record in self.open_proposals.items()
+            if id_ not in settled and record.proposal.author == proposal.author
+        ]
+        if len(mine) >= MAX_OPEN:
+            raise TooManyProposalsError(member=proposal.author, limit=MAX_OPEN)
+        for id_, status in settled.items():
+            self.open_proposals.pop(id_).status = status
+        record = ProposalRecord(
+            statement.digest, proposal, needed, vetoers(self, proposal), notice_s
         )
+        self.proposals[record.id] = self.open_proposals[record.id] = record
+
+    def _settled(self, time: datetime) -> dict[Digest, ProposalStatus]:
+        """Open proposals that time, or another decision, has ended."""
+        found = ((id_, self.status(item, time)) for id_, item in self.open_proposals.items())
+        return {id_: status for id_, status in found if status not in _UNDECIDED}
 
     def _record(self, proposal: Digest) -> ProposalRecord:
         record = self.proposals.get(proposal)
@@ -205,43 +230,102 @@ class BoardState:
             raise UnknownProposalError(proposal=proposal)
         return record
 
-    def _vote(self, statement: Statement, time: datetime) -> None:
+    def _undecided(self, proposal: Digest, time: datetime) -> ProposalRecord:
+        record = self._record(proposal)
+        status = self.status(record, time)
+        if status not in _UNDECIDED:
+            raise ProposalClosedError(proposal=record.id, status=status)
+        return record
+
+    def _close(self, record: ProposalRecord, status: ProposalStatus) -> None:
+        record.status = status
+        self.open_proposals.pop(record.id, None)
+
+    def _withdraw_proposal(self, statement: Statement, _index: int, time: datetime) -> None:
+        withdrawal = ProposalWithdrawal.from_fields(statement.fields())
+        self._must_be_here(withdrawal.board)
+        author = self._record(withdrawal.proposal).proposal.author
+        self._must_be_signed_by(author, statement)
+        self._close(self._undecided(withdrawal.proposal, time), ProposalStatus.WITHDRAWN)
+
+    def _vote(self, statement: Statement, _index: int, time: datetime) -> None:
         ballot = Ballot.from_fields(statement.fields())
         self._must_be_here(ballot.board)
-        self._must_be_signed_by(ballot.member, statement)
-        record = self._record(ballot.proposal)
-        status = self.status(record, time)
-        if status is not ProposalStatus.OPEN:
-            raise ProposalClosedError(proposal=record.id, status=status)
+        member = self._must_be_signed_by(ballot.member, statement)
+        record = self._undecided(ballot.proposal, time)
+        if member.attestation and ballot.evidence is None:
+            raise EvidenceMissingError(member=member.name)
         earlier = record.ballots.get(ballot.member)
         if earlier is not None and ballot.sequence <= earlier.sequence:
             raise StaleStatementError(
                 what="ballot", found=ballot.sequence, expected=f"above {earlier.sequence}"
             )
         record.ballots[ballot.member] = ballot
-        possible = frozenset(self.genesis.members) - record.rejections
-        rule = self.genesis.constitution.rules[Action.POLICY_ENACT]
-        if not rule.satisfied(possible, self.electorate(record)):
-            record.status = ProposalStatus.REJECTED
+        if ballot.choice is Choice.REJECT and ballot.member in record.vetoers:
+            self._close(record, ProposalStatus.VETOED)
+        elif not record.possible(frozenset(self.members)):
+            self._close(record, ProposalStatus.REJECTED)
+        elif record.missing():
+            record.approved_at = None
+        elif record.approved_at is None:
+            record.approved_at = time
 
-    def _enact(self, statement: Statement, time: datetime) -> None:
+    def _enact(self, statement: Statement, _index: int, time: datetime) -> None:
         enactment = Enactment.from_fields(statement.fields())
         self._must_be_here(enactment.board)
-        record = self._record(enactment.proposal)
-        status = self.status(record, time)
-        if status is not ProposalStatus.OPEN:
-            raise ProposalClosedError(proposal=record.id, status=status)
-        missing = self.missing(record)
+        record = self._undecided(enactment.proposal, time)
+        missing = record.missing()
         if missing:
             raise ApprovalsMissingError(proposal=record.id, missing=", ".join(missing))
-        record.status = ProposalStatus.ENACTED
-        self.policies.setdefault(record.proposal.policy.name, []).append(record.proposal.policy)
+        if not self.enactable(record, time):
+            raise ProposalClosedError(proposal=record.id, status=ProposalStatus.NOTICE)
+        policies = {policy.name: policy for policy in record.proposal.policies}
+        for name, parts in enactment.public.items():
+            known = {AUTHORITY, *policies[name].secrets} if name in policies else set()
+            if not parts.keys() <= known:
+                raise EnactmentInvalidError(proposal=record.id, policy=name)
+        charter = self.charter
+        for item in record.proposal.actions:  # Nothing raises once the state changes.
+            if not isinstance(item, (EnactPolicy, ResumeExecution)):
+                charter = item.amend(charter)
+        for item in record.proposal.actions:
+            if isinstance(item, ResumeExecution):
+                self.stops[item.stop].resumed = True
+        for name, policy in policies.items():
+            self.policies.setdefault(name, []).append(policy)
+            self.public[name] = enactment.public.get(name, {})
+        self.charter = charter
+        self._close(record, ProposalStatus.ENACTED)
+
+    # --- executions --------------------------------------------------------------------------
+
+    def _stop(self, statement: Statement, index: int, _time: datetime) -> None:
+        stop = ExecutionStop.from_fields(statement.fields())
+        self._must_be_here(stop.board)
+        self._must_be_signed_by(stop.member, statement)
+        self.stops[statement.digest] = StopRecord(stop, index)
+
+    def _issue_token(self, statement: Statement, _index: int, time: datetime) -> None:
+        token = InstanceToken.from_fields(statement.fields())
+        self._must_be_here(token.board)
+        member = self._must_be_signed_by(token.member, statement)
+        policy = self.policy(token.policy)
+        if policy is None or token.service not in policy.services:
+            raise TokenError(detail=f"there is no service {token.service} in {token.policy}")
+        if OPERATOR not in member.roles and token.member not in map(owner_of, policy.assets):
+            raise TokenError(detail=f"{token.member} is neither an owner nor an operator")
+        if token.token_sha256 in self.tokens or time >= token.expires:
+            raise TokenError(detail="it was issued before, or has expired")
+        self.tokens[token.token_sha256] = token
 
 
-_HANDLERS: dict[str, Callable[[BoardState, Statement, datetime], None]] = {
+_HANDLERS: dict[str, Callable[[BoardState, Statement, int, datetime], None]] = {
     "asset": BoardState._offer,  # noqa: SLF001 - the table belongs to the class
-    "asset-withdrawal": BoardState._withdraw,  # noqa: SLF001
+    "asset-withdrawal": BoardState._withdraw_asset,  # noqa: SLF001
     "proposal": BoardState._propose,  # noqa: SLF001
+    "proposal-withdrawal": BoardState._withdraw_proposal,  # noqa: SLF001
     "ballot": BoardState._vote,  # noqa: SLF001
     "enactment": BoardState._enact,  # noqa: SLF001
+    "execution-stop": BoardState._stop,  # noqa: SLF001
+    "instance-token": BoardState._issue_token,  # noqa: SLF001
 }

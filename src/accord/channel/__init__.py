@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The channel between a stakeholder and the trust service: pinned TLS, signed reads, problems."""
+"""The channel between a stakeholder and the trust service: pinned TLS, binders, problems."""
 
+from accord.channel._binder import EXTENSION, Exporter, Side, binder
 from accord.channel._problem import MEDIA_TYPE, from_problem, to_problem
 from accord.channel._request import SignedRequest, authorise_read
-from accord.channel._tls import PinnedContext, TLSIdentity
+from accord.channel._tls import PinnedContext, ServerContext, TLSIdentity
 
 __all__ = [
+    "EXTENSION",
     "MEDIA_TYPE",
+    "Exporter",
     "PinnedContext",
+    "ServerContext",
+    "Side",
     "SignedRequest",
     "TLSIdentity",
     "authorise_read",
+    "binder",
     "from_problem",
     "to_problem",
 ]

@@ -8,7 +8,7 @@ learns the key in the handshake and believes it only once the peer's evidence na
 from __future__ import annotations
 
 import hashlib
-import os
+import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-if TYPE_CHECKING:  # Loaded with the first handshake: most commands need no certificate.
+if TYPE_CHECKING:  # Loaded with the first handshake: most commands need neither.
     from cryptography import x509
+    from OpenSSL import SSL
+
+    from accord.channel._openssl import TLSObject, TLSSocket
 
 _FROM = datetime(2020, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(2120, 1, 1, tzinfo=UTC)
@@ -61,63 +59,81 @@ class TLSIdentity:
     def spki_sha256(self) -> bytes:
         return _spki_sha256(self.certificate)
 
-    def server_context(self) -> ssl.SSLContext:
-        """A TLS 1.3 server context; the key passes through anonymous memory, never a disk."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        pem = self.certificate.public_bytes(Encoding.PEM) + self.private_key.private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-        )
-        descriptor = os.memfd_create("accord-tls", os.MFD_CLOEXEC)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    def server_context(self) -> ServerContext:
+        """A TLS 1.3 server context; the key touches neither disk nor file."""
+        from accord.channel._openssl import server_context
+
+        return ServerContext.create(server_context(self.private_key, self.certificate))
+
+
+class ServerContext(ssl.SSLContext):
+    """In the place of an `ssl.SSLContext`, whose own engine stays without any key.
+
+    uvicorn asks for the class, asyncio for `wrap_bio` and a blocking server for `wrap_socket`.
+    """
+
+    _engine: SSL.Context
+
+    @classmethod
+    def create(cls, engine: SSL.Context) -> ServerContext:
+        context = cls(ssl.PROTOCOL_TLS_SERVER)
+        context._engine = engine
         return context
 
+    def wrap_bio(  # type: ignore[override]
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,  # noqa: ARG002 - a client's
+    ) -> TLSObject:
+        """One connection, before its handshake."""
+        from accord.channel._openssl import TLSObject
 
-class _PinnedSocket(ssl.SSLSocket):
-    """A socket that, once its context knows the peer's key, accepts no other."""
+        return TLSObject(self._engine, incoming, outgoing, server_side=server_side)
 
-    context: PinnedContext
+    def wrap_socket(self, plain: socket.socket, *, server_side: bool) -> TLSSocket:  # type: ignore[override]
+        """One connection, after its handshake. Raises ``OSError``."""
+        from accord.channel._openssl import TLSSocket
 
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
-        super().do_handshake(block)
-        self.context.check(self.getpeercert(binary_form=True) or b"")
+        return TLSSocket(plain, self._engine, server_side=server_side)
 
 
-class PinnedContext(ssl.SSLContext):
-    """A client context that remembers the first key it meets and refuses every other.
+class PinnedContext:
+    """A client's side that remembers the first key it meets and refuses every other.
 
     The first key is *not* trusted by being first: the caller must compare `pinned` with
     the peer's evidence before sending anything that matters.
     """
 
-    sslsocket_class = _PinnedSocket
-    pinned: bytes | None = None
+    def __init__(self) -> None:
+        self.pinned: bytes | None = None
 
-    @classmethod
-    def create(cls) -> PinnedContext:
-        context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # The evidence is what is verified.
-        return context
+    def wrap_socket(self, plain: socket.socket) -> TLSSocket:
+        """A connection after its handshake, with the pinned key. Raises ``OSError``."""
+        from accord.channel._openssl import TLSSocket, client_context
 
-    def check(self, certificate: bytes) -> None:
-        """Raises ``ssl.SSLError`` unless ``certificate`` (DER) has the pinned key."""
-        from cryptography import x509
-
+        connection = TLSSocket(plain, client_context(), server_side=False)
         try:
-            found = _spki_sha256(x509.load_der_x509_certificate(certificate))
-        except ValueError as exc:
-            message = "the peer's certificate is unreadable"
-            raise ssl.SSLError(message) from exc
+            self.check(connection.tls.peer_certificate())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def check(self, certificate: x509.Certificate | None) -> None:
+        """Raises ``ssl.SSLError`` unless ``certificate`` has the pinned key."""
+        try:
+            found = None if certificate is None else _spki_sha256(certificate)
+        except ValueError:
+            found = None
+        if found is None:
+            raise ssl.SSLError("the peer's certificate is unreadable")
         if self.pinned is None:
             self.pinned = found
         elif found != self.pinned:
-            message = "the peer's TLS key has changed"
-            raise ssl.SSLError(message)
+            raise ssl.SSLError("the peer's TLS key has changed")
 
 
 def _spki_sha256(certificate: x509.Certificate) -> bytes:

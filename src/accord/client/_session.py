@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from accord.board import Genesis, verify_genesis
-from accord.channel import PinnedContext, SignedRequest, from_problem
+from accord.channel import PinnedContext, Side, SignedRequest, binder, from_problem
 from accord.encoding import (
     Digest,
     Envelope,
@@ -33,12 +35,14 @@ from accord.errors import (
     MalformedError,
     PinMismatchError,
     ReplyError,
+    ServiceChangedError,
     TooLargeError,
     UnreachableError,
 )
 from accord.evidence import AttestationResult, Evidence, Purpose, appraise, verify
 from accord.identity import Keyset, Signer
 from accord.ledger import Ledger, verify_checkpoint
+from accord.policy import Channel
 from accord.release import (
     LOG_NAME,
     NONCE_BYTES,
@@ -52,8 +56,10 @@ MAX_REPLY_BYTES = 64 << 20
 """Largest reply: a log of some ten thousand entries, in base64."""
 
 TIMEOUT_S = 30.0
-CHANNEL_LEVEL = "L1"
-"""TLS key pinned to the evidence (design section 9); secrets are sealed above it as well."""
+DEFAULT_CHANNEL = Channel.L1
+"""What a session asks for if its caller does not say."""
+
+CHANNEL_LEVEL = DEFAULT_CHANNEL.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,23 @@ class Reply:
     status: int
     content: bytes
     timing: str
+
+
+class _HTTP(HTTPConnection):
+    """The standard library's client over our TLS; it never opens a connection by itself."""
+
+    default_port = 443
+    auto_open = 0
+    sock: Any
+
+    def __init__(self, host: str, port: int, context: PinnedContext) -> None:
+        super().__init__(host, port, timeout=TIMEOUT_S)
+        self._context = context
+
+    def connect(self) -> None:
+        with socket.create_connection((self.host, self.port), TIMEOUT_S) as plain:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sock = self._context.wrap_socket(plain)  # It takes the connection over.
 
 
 class Connection:
@@ -83,8 +106,11 @@ class Connection:
         self.attested = False
         """Set once the peer's evidence was appraised; until then its refusals are not read."""
 
-        self.context = PinnedContext.create()
-        self._http = HTTPSConnection(host, port, timeout=TIMEOUT_S, context=self.context)
+        self.prove: Callable[[], None] | None = None
+        """What a new TLS connection has to pass before anything else is sent (level 2)."""
+
+        self.context = PinnedContext()
+        self._http = _HTTP(host, port or _HTTP.default_port, self.context)
 
     def close(self) -> None:
         self._http.close()
@@ -97,6 +123,15 @@ class Connection:
         except BaseException:
             self.close()
             raise
+
+    def binder(self, side: Side, nonce: bytes) -> bytes:
+        """What the evidence of ``side`` must prove of the connection that is open now.
+
+        Raises ``UnreachableError`` where there is none: the peer may have closed it.
+        """
+        if self._http.sock is None:
+            raise UnreachableError(url=self.url, detail="it does not keep a connection open")
+        return binder(self._http.sock.tls, side, nonce)
 
     def send(
         self,
@@ -114,20 +149,48 @@ class Connection:
             raise ReplyError(detail=f"HTTP status {reply.status} before it proved who it is")
         raise from_problem(_json(reply.content))
 
+    def open(self) -> None:
+        """Opens a connection if there is none; what it has to prove, it proves first.
+
+        Raises ``UnreachableError`` and what `prove` raises.
+        """
+        if self._http.sock is not None:
+            return
+        with self._reported():
+            self._http.connect()
+        if self.prove is not None:
+            prove, self.prove, self.attested = self.prove, None, False  # It sends, too.
+            try:
+                with self.closed_on_failure():
+                    prove()
+                self.attested = True
+            finally:
+                self.prove = prove
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, HTTPException) as exc:
+            self._http.close()
+            raise UnreachableError(url=self.url, detail=str(exc) or type(exc).__name__) from exc
+
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> Reply:
         kept = self._http.sock is not None
-        try:
-            self._http.request(method, path, body, headers)
-            answer = self._http.getresponse()
-            content = answer.read(MAX_REPLY_BYTES + 1)
-        except (OSError, HTTPException) as exc:
-            self._http.close()
-            # The peer may drop a connection that was idle; then, and only then, ask again.
-            if kept and isinstance(exc, ConnectionError):
+        with self._reported():
+            try:
+                self.open()
+                self._http.request(method, path, body, headers)
+                answer = self._http.getresponse()
+                content = answer.read(MAX_REPLY_BYTES + 1)
+            except ConnectionError:
+                self._http.close()
+                # The peer may drop a connection that was idle; then, and only then, ask again.
+                if not kept:
+                    raise
                 return self._exchange(method, path, body, headers)
-            raise UnreachableError(url=self.url, detail=str(exc) or type(exc).__name__) from exc
         if len(content) > MAX_REPLY_BYTES:
             self._http.close()
             raise TooLargeError(what=f"reply from {self.url}", limit=MAX_REPLY_BYTES)
@@ -147,6 +210,12 @@ def _json(content: bytes) -> JSONValue:
         raise ReplyError(detail="something that is not JSON") from exc
 
 
+@functools.lru_cache(maxsize=8)
+def _genesis(envelope: bytes) -> Genesis:
+    """`verify_genesis` of these very bytes: it depends on nothing else."""
+    return verify_genesis(Envelope.from_bytes(envelope, what="genesis"))
+
+
 class TrustSession:
     """A trust service whose evidence satisfied the board's founders' conditions."""
 
@@ -156,9 +225,13 @@ class TrustSession:
         genesis: Genesis,
         keyset: Keyset,
         result: AttestationResult,
+        channel: Channel = Channel.L1,
     ) -> None:
         self._connection = connection
         self.genesis, self.keyset, self.result = genesis, keyset, result
+        self.channel = channel
+        """The level that was reached; secrets are sealed to attested keys at every level."""
+
         self.board = genesis.digest
         self._path = f"/v1/boards/{self.board.removeprefix('sha256:')}"
 
@@ -174,7 +247,7 @@ class TrustSession:
         self._connection.close()
 
     @classmethod
-    def open(cls, url: str, board: Digest) -> TrustSession:
+    def open(cls, url: str, board: Digest, *, channel: Channel = DEFAULT_CHANNEL) -> TrustSession:
         """Fetches the genesis that ``board`` names, then attests the service by it.
 
         Raises ``GenesisError`` where the service has another, CHN and ATT errors.
@@ -182,44 +255,39 @@ class TrustSession:
         connection = Connection(url)
         with connection.closed_on_failure():
             path = f"/v1/boards/{board.removeprefix('sha256:')}/genesis"
-            reply = connection.send("GET", path).content
-            genesis = verify_genesis(Envelope.from_bytes(reply, what="genesis"))
+            genesis = _genesis(connection.send("GET", path).content)
             if genesis.digest != board:
                 raise GenesisError(detail=f"the service sent board {genesis.digest}, not {board}")
-            return cls._attest(connection, genesis)
+            return cls._attest(connection, genesis, channel)
 
     @classmethod
-    def attest(cls, url: str, genesis: Genesis) -> TrustSession:
+    def attest(
+        cls, url: str, genesis: Genesis, *, channel: Channel = DEFAULT_CHANNEL
+    ) -> TrustSession:
         """Attests the service by a genesis that the caller already trusts."""
         connection = Connection(url)
         with connection.closed_on_failure():
-            return cls._attest(connection, genesis)
+            return cls._attest(connection, genesis, channel)
 
     @classmethod
-    def _attest(cls, connection: Connection, genesis: Genesis) -> TrustSession:
-        # (1) A fresh nonce, so that the evidence is of now.
-        nonce, board = os.urandom(NONCE_BYTES), genesis.digest
-        fields = connection.fields(
-            "POST", "/v1/attest", {"board": board, "nonce": base64_encode(nonce)}
-        )
-        keyset = Keyset.from_fields(fields.object("keyset"))
-        evidence = Evidence.from_fields(fields.object("evidence"))
-        fields.end()
-        # (2) The key that answered this TLS connection is the one in the key set.
-        if keyset.tls_spki_sha256 is None or keyset.tls_spki_sha256 != connection.context.pinned:
-            raise PinMismatchError(url=connection.url)
-        # (3) The evidence is genuine under the founders' anchors and binds nonce and keys.
-        now = datetime.now(UTC)
-        claims = verify(
-            evidence,
-            anchors=genesis.anchors,
-            now=now,
-            binding=service_binding(board, keyset, nonce, Purpose.CHANNEL),
-        )
-        # (4) The service is one that the founders accept.
-        result = appraise(claims, genesis.service, now=now)
+    def _attest(cls, connection: Connection, genesis: Genesis, channel: Channel) -> TrustSession:
+        keyset, result = _prove(connection, genesis, channel)
         connection.attested = True
-        return cls(connection, genesis, keyset, result)
+        if channel is Channel.L2:
+
+            def prove() -> None:
+                if _prove(connection, genesis, channel)[0] != keyset:
+                    raise ServiceChangedError(url=connection.url)
+
+            connection.prove = prove
+        return cls(connection, genesis, keyset, result, channel)
+
+    def binder(self, nonce: bytes) -> bytes | None:
+        """What our own evidence for ``nonce`` must prove of the connection: nothing at level 1."""
+        if self.channel is Channel.L1:
+            return None
+        self._connection.open()
+        return self._connection.binder(Side.CLIENT, nonce)
 
     def found(self, envelope: Envelope) -> None:
         """Founds the board; sending the same genesis again is no error."""
@@ -292,3 +360,33 @@ class TrustSession:
         )
         headers = {"Authorization": request.header(signer)}
         return self._connection.send("GET", path, headers=headers).content
+
+
+def _prove(
+    connection: Connection, genesis: Genesis, channel: Channel
+) -> tuple[Keyset, AttestationResult]:
+    """Has the peer prove, over the connection that is open now, who it is. CHN and ATT errors."""
+    # (1) A fresh nonce, so that the evidence is of now.
+    nonce, board = os.urandom(NONCE_BYTES), genesis.digest
+    request: dict[str, JSONValue] = {"board": board, "nonce": base64_encode(nonce)}
+    if channel is Channel.L2:
+        request["level"] = 2
+    fields = connection.fields("POST", "/v1/attest", request)
+    keyset = Keyset.from_fields(fields.object("keyset"))
+    evidence = Evidence.from_fields(fields.object("evidence"))
+    fields.end()
+    # (2) The key that answered this TLS connection is the one in the key set.
+    if keyset.tls_spki_sha256 is None or keyset.tls_spki_sha256 != connection.context.pinned:
+        raise PinMismatchError(url=connection.url)
+    # (3) The evidence is genuine under the founders' anchors and binds nonce and keys,
+    #     and at level 2 this connection.
+    exporter = connection.binder(Side.SERVER, nonce) if channel is Channel.L2 else None
+    now = datetime.now(UTC)
+    claims = verify(
+        evidence,
+        anchors=genesis.anchors,
+        now=now,
+        binding=service_binding(board, keyset, nonce, Purpose.CHANNEL, exporter=exporter),
+    )
+    # (4) The service is one that the founders accept.
+    return keyset, appraise(claims, genesis.service, now=now)

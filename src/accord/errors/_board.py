@@ -94,3 +94,53 @@ class NoBoardError(BoardError):
     code = "accord-BRD-011"
     exit_code = ExitCode.USAGE
     hint = "sign a genesis with `accord board sign`; one home belongs to one board"
+
+
+class NamespaceError(BoardError):
+    """policy {policy} cannot be made in that namespace: {detail}"""
+
+    code = "accord-BRD-012"
+    exit_code = ExitCode.DENIED
+    hint = (
+        "the first version names the digest of its parent's version in force: `accord policy show`"
+    )
+
+
+class UnknownStopError(BoardError):
+    """there is no stop {stop}, or executions went on since"""
+
+    code = "accord-BRD-013"
+    exit_code = ExitCode.DENIED
+    hint = "`accord execution status` lists what is stopped"
+
+
+class EvidenceMissingError(BoardError):
+    """the ballot of the automated member {member} names no evidence"""
+
+    code = "accord-BRD-014"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "an automated member votes from inside the environment that the charter names for it"
+
+
+class EnactmentInvalidError(BoardError):
+    """the enactment of {proposal} shows parts of {policy} that the policy does not have"""
+
+    code = "accord-BRD-015"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "the trust service broke its own rules; keep the log as evidence"
+
+
+class TokenError(BoardError):
+    """the instance token cannot be issued: {detail}"""
+
+    code = "accord-BRD-016"
+    exit_code = ExitCode.DENIED
+    hint = "owners of a policy's assets and members with the role operator issue tokens"
+
+
+class TooManyProposalsError(BoardError):
+    """{member} has {limit} open proposals already"""
+
+    code = "accord-BRD-017"
+    exit_code = ExitCode.DENIED
+    hint = "withdraw those that are not wanted any more: `accord proposal withdraw`"

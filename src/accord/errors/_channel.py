@@ -39,3 +39,19 @@ class ReplyError(ChannelError):
     code = "accord-CHN-004"
     exit_code = ExitCode.FAILURE
     hint = "client and service may be of different versions"
+
+
+class ChannelLevelError(ChannelError):
+    """channel level {level} cannot be proved: {detail}"""
+
+    code = "accord-CHN-010"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "TLS must end in the trust service itself, not in a proxy before it; or ask for level 1"
+
+
+class ServiceChangedError(ChannelError):
+    """another trust service than the one that was attested answers at {url} now"""
+
+    code = "accord-CHN-011"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "it was started again, or somebody is in between; begin again to attest what answers now"

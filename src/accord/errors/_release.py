@@ -89,3 +89,81 @@ class ReleaseInvalidError(ReleaseError):
     code = "accord-REL-011"
     exit_code = ExitCode.NOT_VERIFIED
     hint = "the trust service broke its own rules; keep the log as evidence"
+
+
+class ExecutionStoppedError(ReleaseError):
+    """{member} has stopped {scope}: {reason}"""
+
+    code = "accord-REL-012"
+    hint = "`accord execution status` shows the stop; resuming needs the board's agreement"
+
+
+class ChannelTooWeakError(ReleaseError):
+    """service {service} must be reached at channel level {expected}, not {found}"""
+
+    code = "accord-REL-013"
+    hint = "the shield must prove its TLS connection in its evidence: start it with --channel L2"
+
+
+class InstanceTokenError(ReleaseError):
+    """the instance token is not acceptable: {detail}"""
+
+    code = "accord-REL-014"
+    hint = "each start needs a token of its own: `accord execution token`"
+
+
+class ExportWithdrawnError(ReleaseError):
+    """policy {importer} may not have {secret} of policy {exporter}: {detail}"""
+
+    code = "accord-REL-016"
+    hint = "both policies must agree, in the versions in force: `accord why` shows the chain"
+
+
+class PolicyExpiredError(ReleaseError):
+    """policy {policy} was valid until {until}"""
+
+    code = "accord-REL-017"
+    hint = "propose a version with a later end"
+
+
+class LeaseError(ReleaseError):
+    """the lease of {run} cannot be renewed: {detail}"""
+
+    code = "accord-REL-018"
+    hint = "start the service again; the outputs of the run are lost"
+
+
+class OwnerChangedError(ReleaseError):
+    """{asset} was offered with a key that is no longer its owner's on this board"""
+
+    code = "accord-REL-019"
+    hint = "whoever is now the member must offer the asset again"
+
+
+class NotAttestedError(ReleaseError):
+    """the request is refused: it does not prove an environment that this board trusts"""
+
+    code = "accord-REL-020"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "`accord attest verify` tells what is wrong with the evidence, under the board's anchors"
+
+
+class ReaderLeftError(ReleaseError):
+    """{reader}, a reader of {policy}, is no member of the board any more"""
+
+    code = "accord-REL-021"
+    hint = "propose a version of the policy with other readers"
+
+
+class IdentityKeyError(ReleaseError):
+    """service {service} needs a key to certify: {detail}"""
+
+    code = "accord-REL-022"
+    hint = "the shield makes the key; a newer one does"
+
+
+class PeerExchangeError(ReleaseError):
+    """the trust service at {url} did not hand out {secret}: {detail}"""
+
+    code = "accord-REL-023"
+    hint = "both policies must name each other's board and log key: `accord why`"

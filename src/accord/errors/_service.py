@@ -82,3 +82,18 @@ class InternalError(ServiceError):
 
     code = "accord-SVC-014"
     hint = "its operator finds the reason in the log under this reference"
+
+
+class NotWriterError(ServiceError):
+    """board {board} is written by {writer}, not by this trust service"""
+
+    code = "accord-SVC-020"
+    hint = "repeat the request there; reads are answered by every service"
+
+
+class PostgresMissingError(ServiceError):
+    """the driver for PostgreSQL is not installed"""
+
+    code = "accord-SVC-021"
+    exit_code = ExitCode.USAGE
+    hint = "install it with `pip install 'accord[postgres]'`"

@@ -34,6 +34,9 @@ class Purpose(StrEnum):
     CHANNEL = "channel"
     LOG = "log"
     RELEASE = "release"
+    LEASE = "lease"
+    BALLOT = "ballot"
+    EXCHANGE = "exchange"
 
 
 class Role(StrEnum):
@@ -41,6 +44,7 @@ class Role(StrEnum):
 
     SERVICE = "service"
     SHIELD = "shield"
+    MEMBER = "member"
 
 
 @dataclass(frozen=True, slots=True)

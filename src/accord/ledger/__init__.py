@@ -3,7 +3,7 @@
 
 from accord.ledger._checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
 from accord.ledger._entry import MAX_ENTRY_BYTES, Entry
-from accord.ledger._ledger import Ledger
+from accord.ledger._ledger import Ledger, LogHead
 from accord.ledger._merkle import (
     EMPTY_ROOT,
     MerkleTree,
@@ -19,6 +19,7 @@ __all__ = [
     "Checkpoint",
     "Entry",
     "Ledger",
+    "LogHead",
     "MerkleTree",
     "NoteSigner",
     "leaf_hash",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One log in memory: entries in order, and the tree over them."""
+"""One log: the tree over its entries, and the entries for those who keep them."""
 
 from __future__ import annotations
 
@@ -18,41 +18,36 @@ from accord.ledger._entry import Entry
 from accord.ledger._merkle import MerkleTree, leaf_hash
 
 
-class Ledger:
-    """An append-only sequence of entries with its Merkle tree. It does no I/O.
+class LogHead:
+    """What a log has come to: its size, its last time and the tree over it. It does no I/O.
 
-    Knows order, time and hashes; what the entries *say* is for the reader to judge.
+    Knows order, time and hashes; what the entries *say* is for the reader to judge. The
+    entries themselves are not kept: see `Ledger`.
     """
 
-    __slots__ = ("_entries", "_last_time", "_tree")
+    __slots__ = ("_last_time", "_tree")
 
     def __init__(self) -> None:
-        self._entries: list[bytes] = []
         self._tree = MerkleTree()
         self._last_time: datetime | None = None
-
-    @classmethod
-    def from_entries(cls, entries: Iterable[bytes]) -> Ledger:
-        """The log of these entries, each checked as if it were appended now.
-
-        Whether the log is whole or genuine is *not* checked: see `verify_complete`.
-        Raises ``EntryOrderError``, ``EntryTimeError`` or what parsing raises.
-        """
-        ledger = cls()
-        for data in entries:
-            ledger.extend(data)
-        return ledger
 
     def extend(self, data: bytes) -> Entry:
         """Adds the next entry from its bytes, checked as `append` does, and returns it read."""
         entry = Entry.from_bytes(data)
         self._check(entry)
-        self._push(entry, data)
+        self._push(entry.time, data)
         return entry
+
+    def rehash(self, data: bytes) -> None:
+        """Adds the next entry of a log that was checked before, by its hash alone.
+
+        Neither form, place nor time of the entry is checked: the caller compares the root.
+        """
+        self._push(self._last_time, data)
 
     @property
     def size(self) -> int:
-        return len(self._entries)
+        return self._tree.size
 
     @property
     def last_time(self) -> datetime | None:
@@ -63,26 +58,10 @@ class Ledger:
         """The Merkle root over the first ``size`` entries, over all of them by default."""
         return self._tree.root(size)
 
-    def entry(self, index: int) -> Entry:
-        """The entry at ``index``. Raises ``RuntimeError`` where there is none."""
-        return Entry.from_bytes(self.entry_bytes(index))
-
-    def entry_bytes(self, index: int) -> bytes:
-        """The bytes of the entry at ``index``. Raises ``RuntimeError`` where there is none."""
-        if not 0 <= index < self.size:
-            message = f"no entry {index} in a log of {self.size}"
-            raise RuntimeError(message)
-        return self._entries[index]
-
-    def entries(self) -> Iterator[bytes]:
-        """The bytes of all entries, in order."""
-        return iter(self._entries)
-
     def encode_next(self, entry: Entry) -> bytes:
         """The bytes of ``entry`` if it may come next, without appending it.
 
-        For writers that store the bytes durably first and `append` only then.
-        Raises what `append` raises.
+        For writers that ask others before they `accept` it. Raises what `append` raises.
         """
         self._check(entry)
         data = entry.to_bytes()
@@ -90,17 +69,26 @@ class Ledger:
         Entry.from_bytes(data)
         return data
 
+    def accept(self, entry: Entry, data: bytes) -> None:
+        """Adds ``entry``, of which ``data`` are the bytes that `encode_next` returned.
+
+        Raises ``EntryOrderError`` or ``EntryTimeError`` where another one came in between.
+        """
+        self._check(entry)
+        self._push(entry.time, data)
+
     def append(self, entry: Entry) -> None:
         """Adds ``entry``, which must carry the next index and must not go back in time.
 
         Raises ``EntryOrderError``, ``EntryTimeError``, and ``TooLargeError`` or
         ``MalformedError`` for an entry that could not be read back.
         """
-        self._push(entry, self.encode_next(entry))
+        self._push(entry.time, self.encode_next(entry))
 
-    def checkpoint(self, origin: str) -> Checkpoint:
-        """What this log, under the name ``origin``, has to sign now."""
-        return Checkpoint(origin, self.size, self.root())
+    def checkpoint(self, origin: str, size: int | None = None) -> Checkpoint:
+        """What this log, under the name ``origin``, has to sign about its first entries."""
+        size = self.size if size is None else size
+        return Checkpoint(origin, size, self.root(size))
 
     def inclusion_proof(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
         """See `MerkleTree.inclusion_proof`."""
@@ -140,7 +128,47 @@ class Ledger:
                 previous=format_time(self._last_time),
             )
 
-    def _push(self, entry: Entry, data: bytes) -> None:
-        self._entries.append(data)
+    def _push(self, time: datetime | None, data: bytes) -> None:
         self._tree.append(leaf_hash(data))
-        self._last_time = entry.time
+        self._last_time = time
+
+
+class Ledger(LogHead):
+    """A log whose entries are kept in memory: for those who read or verify all of it."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: list[bytes] = []
+
+    @classmethod
+    def from_entries(cls, entries: Iterable[bytes]) -> Ledger:
+        """The log of these entries, each checked as if it were appended now.
+
+        Whether the log is whole or genuine is *not* checked: see `verify_complete`.
+        Raises ``EntryOrderError``, ``EntryTimeError`` or what parsing raises.
+        """
+        ledger = cls()
+        for data in entries:
+            ledger.extend(data)
+        return ledger
+
+    def entry(self, index: int) -> Entry:
+        """The entry at ``index``. Raises ``RuntimeError`` where there is none."""
+        return Entry.from_bytes(self.entry_bytes(index))
+
+    def entry_bytes(self, index: int) -> bytes:
+        """The bytes of the entry at ``index``. Raises ``RuntimeError`` where there is none."""
+        if not 0 <= index < self.size:
+            message = f"no entry {index} in a log of {self.size}"
+            raise RuntimeError(message)
+        return self._entries[index]
+
+    def entries(self) -> Iterator[bytes]:
+        """The bytes of all entries, in order."""
+        return iter(self._entries)
+
+    def _push(self, time: datetime | None, data: bytes) -> None:
+        super()._push(time, data)
+        self._entries.append(data)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from accord.encoding import Digest, JSONValue
-from accord.policy._document import Policy, Service
+from accord.policy._document import Policy
+from accord.policy._service import Service
 from accord.policy._terms import sentence, visible
 
 

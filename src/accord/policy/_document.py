@@ -3,145 +3,35 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
-from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from accord.encoding import Digest, Fields, JSONValue, canonical_json, sha256
-from accord.errors import MalformedError, PolicyContentError
-from accord.policy._attestation import AttestationVariant
+from accord.encoding import Digest, Fields, JSONValue, canonical_json, format_time, sha256
+from accord.errors import PolicyContentError
+from accord.policy._access import Access
+from accord.policy._names import parent_name, parse_policy_name
+from accord.policy._secrets import (
+    AUTHORITY,
+    IDENTITY,
+    Export,
+    SecretKind,
+    SecretSpec,
+    read_exports,
+    read_secrets,
+)
+from accord.policy._service import Service
+from accord.policy._templates import check_template
 
 POLICY_SCHEMA = "accord.policy.v1"
 
-MAX_TIMEOUT_S = 7 * 24 * 3600
-"""Longest run that a policy may allow: a week, in seconds."""
-
-_ASSET = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[a-z0-9][a-z0-9._-]{0,62}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+SALT_BYTES = 16
 
 
-def parse_asset_name(text: object, *, what: str) -> str:
-    """``OWNER/NAME``. Raises ``MalformedError``."""
-    if not isinstance(text, str) or not _ASSET.fullmatch(text):
-        raise MalformedError(what=what, detail="expected OWNER/NAME")
-    return text
-
-
-class Network(StrEnum):
-    """What a service may reach. Anything but ``none`` waits for the network shield."""
-
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An asset that the service reads, pinned to the exact version that is voted on."""
-
-    asset: str
-    tag: Digest
-    at: str
-    """Where the program sees it: an absolute path below ``/in``."""
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Input:
-        asset = parse_asset_name(fields.take("asset"), what=fields.path("asset"))
-        read = cls(asset, fields.digest("tag"), _path(fields, "/in"))
-        fields.end()
-        return read
-
-    def to_json(self) -> JSONValue:
-        return {"asset": self.asset, "tag": self.tag, "at": self.at}
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A folder that leaves the service, encrypted for exactly these members."""
-
-    name: str
-    at: str
-    readers: tuple[str, ...]
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Output:
-        read = cls(fields.name("name"), _path(fields, "/out"), fields.unique_names("readers"))
-        fields.end()
-        if not read.readers:
-            raise PolicyContentError(where=fields.path("readers"), detail="nobody could read it")
-        return read
-
-    def to_json(self) -> JSONValue:
-        return {"name": self.name, "at": self.at, "readers": list(self.readers)}
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One program: what it is, where it may run, what it reads and what leaves it."""
-
-    attestation: tuple[AttestationVariant, ...]
-    command: tuple[str, ...]
-    environment: Mapping[str, str]
-    workdir: str
-    network: Network
-    timeout_s: int
-    inputs: tuple[Input, ...]
-    outputs: tuple[Output, ...]
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Service:
-        """Reads and ends ``fields``. Raises ``MalformedError`` or ``PolicyContentError``."""
-        environment = fields.object("environment") if fields.has("environment") else None
-        service = cls(
-            attestation=tuple(map(AttestationVariant.from_fields, fields.objects("attestation"))),
-            command=fields.texts("command"),
-            environment=_environment(environment),
-            workdir=fields.text("workdir") if fields.has("workdir") else "/tmp",  # noqa: S108
-            network=fields.choice("network", Network) if fields.has("network") else Network.NONE,
-            timeout_s=fields.integer("timeout_s", minimum=1, maximum=MAX_TIMEOUT_S)
-            if fields.has("timeout_s")
-            else 3600,
-            inputs=tuple(map(Input.from_fields, fields.objects("inputs"))),
-            outputs=tuple(map(Output.from_fields, fields.objects("outputs"))),
-        )
-        fields.end()
-        service._check(fields.where)
-        return service
-
-    def _check(self, where: str) -> None:
-        if not self.attestation:
-            raise PolicyContentError(
-                where=f"{where}.attestation", detail="no environment is acceptable"
-            )
-        if not self.command or not self.command[0]:
-            raise PolicyContentError(where=f"{where}.command", detail="there is no program")
-        if not _plain(self.workdir) or not self.workdir.startswith("/"):
-            raise PolicyContentError(
-                where=f"{where}.workdir", detail="expected a plain absolute path"
-            )
-        mounts = [*(item.at for item in self.inputs), *(item.at for item in self.outputs)]
-        places = [PurePosixPath(mount) for mount in mounts]
-        for index, place in enumerate(places):
-            for other in places[index + 1 :]:
-                if place.is_relative_to(other) or other.is_relative_to(place):
-                    raise PolicyContentError(where=where, detail=f"{place} and {other} overlap")
-        names = [output.name for output in self.outputs]
-        if len(set(names)) != len(names):
-            raise PolicyContentError(where=f"{where}.outputs", detail="a name appears twice")
-
-    def to_json(self) -> JSONValue:
-        return {
-            "attestation": [variant.to_json() for variant in self.attestation],
-            "command": list(self.command),
-            "environment": dict(self.environment),
-            "workdir": self.workdir,
-            "network": self.network.value,
-            "timeout_s": self.timeout_s,
-            "inputs": [item.to_json() for item in self.inputs],
-            "outputs": [item.to_json() for item in self.outputs],
-        }
+def _nothing() -> Mapping[str, SecretSpec]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -154,6 +44,21 @@ class Policy:
     """Digest of the version this one replaces; ``None`` on the first."""
 
     services: Mapping[str, Service]
+    namespace: Digest | None = None
+    """On the first version in a namespace: the digest of the parent's version in force."""
+
+    salt: bytes | None = None
+    """Makes the digest unguessable where what the policy says could be guessed."""
+
+    not_after: datetime | None = None
+    """From then on nothing is released under it."""
+
+    access: Access = field(default_factory=Access)
+    authority: bool = False
+    """Whether the policy has a certificate authority of its own."""
+
+    secrets: Mapping[str, SecretSpec] = field(default_factory=_nothing)
+    exports: tuple[Export, ...] = ()
 
     @classmethod
     def from_json(cls, value: JSONValue, *, where: str = "policy") -> Policy:
@@ -163,32 +68,78 @@ class Policy:
         """
         fields = Fields(value, where)
         fields.schema(POLICY_SCHEMA)
-        listed = fields.object("services")
-        services = {}
-        for name in listed.names():
-            Fields({"name": name}, listed.where).name("name")
-            services[name] = Service.from_fields(listed.object(name))
-        if not services:
-            raise PolicyContentError(where=listed.where, detail="there is no service")
+        secrets = read_secrets(fields.object("secrets")) if fields.has("secrets") else {}
         policy = cls(
-            name=fields.name("name"),
+            name=parse_policy_name(fields.take("name"), what=fields.path("name")),
             purpose=fields.name("purpose"),
             predecessor=fields.optional("predecessor", fields.digest),
-            services=MappingProxyType(services),
+            services=_services(fields.object("services")),
+            namespace=fields.optional("namespace", fields.digest),
+            salt=fields.hex("salt", size=SALT_BYTES) if fields.has("salt") else None,
+            not_after=fields.optional("not_after", fields.time),
+            access=Access.from_fields(fields.object("access"))
+            if fields.has("access")
+            else Access(),
+            authority=fields.has("authority") and fields.flag("authority"),
+            secrets=MappingProxyType(dict(secrets)),
+            exports=read_exports(fields, secrets) if fields.has("exports") else (),
         )
         fields.end()
+        policy._check(where)
         return policy
+
+    def _check(self, where: str) -> None:
+        if not self.services and not self.secrets:
+            raise PolicyContentError(where=f"{where}.services", detail="there is no service")
+        if self.namespace is not None and (self.predecessor is not None or self.parent is None):
+            raise PolicyContentError(
+                where=f"{where}.namespace",
+                detail="only the first version of a policy in a namespace names its parent",
+            )
+        if self.namespace is None and self.predecessor is None and self.parent is not None:
+            raise PolicyContentError(
+                where=f"{where}.namespace",
+                detail=f"the first version must name the digest of {self.parent}",
+            )
+        for name, service in self.services.items():
+            self._check_service(name, service, f"{where}.services.{name}")
+
+    def _check_service(self, name: str, service: Service, where: str) -> None:
+        own = {AUTHORITY} if self.authority else set()
+        own |= {IDENTITY} if service.identity else set()
+        for place, text in service.templates():
+            file = place.startswith("files")
+            check_template(text, self.secrets, where=f"{where}.{place}", file=file, own=own)
+        if service.identity and not self.authority:
+            raise PolicyContentError(
+                where=f"{where}.identity", detail=f"{name} needs `authority: true` in its policy"
+            )
+        if service.totp is not None:
+            spec = self.secrets.get(service.totp)
+            if spec is None or spec.kind not in (SecretKind.BINARY, SecretKind.ASSET):
+                raise PolicyContentError(
+                    where=f"{where}.totp", detail=f"{service.totp} is no binary secret"
+                )
 
     def to_json(self) -> JSONValue:
         """The resolved form, defaults written out: this is what is hashed and voted on."""
-        document = {
+        document: dict[str, JSONValue] = {
             "schema": POLICY_SCHEMA,
             "name": self.name,
             "purpose": self.purpose,
+            "access": self.access.to_json(),
+            "authority": self.authority,
+            "secrets": {name: spec.to_json() for name, spec in self.secrets.items()},
+            "exports": [export.to_json() for export in self.exports],
             "services": {name: service.to_json() for name, service in self.services.items()},
         }
-        if self.predecessor is not None:
-            document["predecessor"] = self.predecessor
+        optional = {
+            "predecessor": self.predecessor,
+            "namespace": self.namespace,
+            "salt": self.salt.hex() if self.salt is not None else None,
+            "not_after": format_time(self.not_after) if self.not_after is not None else None,
+        }
+        document.update({name: value for name, value in optional.items() if value is not None})
         return document
 
     @cached_property
@@ -197,8 +148,16 @@ class Policy:
         return sha256(canonical_json(self.to_json()))
 
     @property
+    def parent(self) -> str | None:
+        """The policy in whose namespace this one lives."""
+        return parent_name(self.name)
+
+    @property
     def assets(self) -> frozenset[str]:
-        return frozenset(item.asset for s in self.services.values() for item in s.inputs)
+        """Everything of owners that it uses: volumes that are read, and deposited secrets."""
+        read = {item.asset for service in self.services.values() for item in service.inputs}
+        deposited = {spec.asset for spec in self.secrets.values() if spec.asset is not None}
+        return frozenset(read | deposited)
 
     @property
     def readers(self) -> frozenset[str]:
@@ -210,28 +169,9 @@ class Policy:
         )
 
 
-def _path(fields: Fields, root: str) -> str:
-    text = fields.text("at", limit=1024)
-    path = PurePosixPath(text)
-    if not _plain(text) or not path.is_relative_to(root) or text == root:
-        raise PolicyContentError(
-            where=fields.path("at"), detail=f"expected a plain path below {root}"
-        )
-    return text
-
-
-def _plain(text: str) -> bool:
-    """Whether a path has one spelling and one line: no ``..``, no ``//``, no line break."""
-    path = PurePosixPath(text)
-    return str(path) == text and ".." not in path.parts and not set("\n\r\t") & set(text)
-
-
-def _environment(fields: Fields | None) -> Mapping[str, str]:
-    if fields is None:
-        return MappingProxyType({})
-    values = {}
-    for name in fields.names():
-        if not _VARIABLE.fullmatch(name):
-            raise PolicyContentError(where=fields.where, detail=f"{name!r} is no variable name")
-        values[name] = fields.text(name)
-    return MappingProxyType(values)
+def _services(listed: Fields) -> Mapping[str, Service]:
+    services = {}
+    for name in listed.names():
+        Fields({"name": name}, listed.where).name("name")
+        services[name] = Service.from_fields(listed.object(name))
+    return MappingProxyType(services)

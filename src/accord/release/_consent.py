@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether every owner agrees to one release: pure, so that anybody can replay the decision."""
+"""Whether everybody agrees to one release: pure, so that anybody can replay the decision."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from accord.encoding import Digest, format_time
 from accord.errors import (
     AssetChangedError,
     ConsentWithdrawnError,
+    ExecutionStoppedError,
     NoPolicyError,
+    OwnerChangedError,
+    PolicyExpiredError,
     PolicyPendingError,
+    ReaderLeftError,
     TermsError,
     UnknownAssetError,
     UnknownServiceError,
     UsesExhaustedError,
 )
-from accord.policy import Assurance, Input, Policy, Service
-from accord.release._documents import AssetUse
+from accord.policy import Assurance, Policy, Service
+from accord.release._records import AssetUse
+from accord.release._secret_uses import referenced_secrets
 
 
 def enacted_service(
@@ -27,20 +32,47 @@ def enacted_service(
 ) -> tuple[Policy, Service]:
     """The policy in force and its service.
 
-    Raises ``PolicyPendingError`` (naming who is missing), ``NoPolicyError`` or
-    ``UnknownServiceError``.
+    Raises ``PolicyPendingError`` (naming who is missing), ``NoPolicyError``,
+    ``PolicyExpiredError``, ``UnknownServiceError`` or ``ReaderLeftError``.
     """
     enacted = board.policy(policy)
     if enacted is None:
-        for record in board.proposals.values():
-            waiting = record.proposal.policy.name == policy
+        for record in board.open_proposals.values():
+            waiting = any(item.name == policy for item in record.proposal.policies)
             if waiting and board.status(record, now) is ProposalStatus.OPEN:
                 missing = ", ".join(board.missing(record)) or "to be enacted"
                 raise PolicyPendingError(policy=policy, proposal=record.id, missing=missing)
         raise NoPolicyError(policy=policy)
+    if enacted.not_after is not None and now >= enacted.not_after:
+        raise PolicyExpiredError(policy=policy, until=format_time(enacted.not_after))
     if service not in enacted.services:
         raise UnknownServiceError(policy=policy, service=service)
+    for output in enacted.services[service].outputs:
+        for reader in output.readers:
+            if reader not in board.members:
+                raise ReaderLeftError(reader=reader, policy=policy)
     return enacted, enacted.services[service]
+
+
+def nothing_stopped(board: BoardState, *, policy: str, assets: frozenset[str], run: str) -> None:
+    """Raises ``ExecutionStoppedError`` where a member has stopped this, or what it is part of."""
+    for record in board.live_stops():
+        if record.covers(policy=policy, assets=assets, run=run):
+            stop = record.stop
+            raise ExecutionStoppedError(member=stop.member, scope=stop.scope, reason=stop.reason)
+
+
+def used_assets(policy: Policy, service: Service) -> Mapping[str, Digest | None]:
+    """Every asset that one release of the service uses, with the tag that the policy pins.
+
+    A deposited secret is not pinned: its owner may rotate it.
+    """
+    used: dict[str, Digest | None] = {item.asset: item.tag for item in service.inputs}
+    for name in referenced_secrets(service):
+        asset = policy.secrets[name].asset if name in policy.secrets else None
+        if asset is not None:
+            used.setdefault(asset, None)
+    return used
 
 
 def owners_consent(
@@ -58,24 +90,39 @@ def owners_consent(
     attested is *not* checked here. Raises REL errors.
     """
     counted = []
-    for item in service.inputs:
-        record = board.assets.get(item.asset)
+    for asset, tag in used_assets(policy, service).items():
+        record = board.assets.get(asset)
         if record is None:
-            raise UnknownAssetError(asset=item.asset)
-        _still_offered(record, item)
+            raise UnknownAssetError(asset=asset)
+        _still_offered(board, record, tag)
         _within_terms(record.offer, policy, service, assurance, now)
         used = uses.get(record.offered_by, 0)
         if used >= record.offer.terms.max_uses:
-            raise UsesExhaustedError(asset=item.asset, uses=used, owner=record.offer.owner)
-        counted.append(AssetUse(item.asset, record.offered_by, used + 1))
+            raise UsesExhaustedError(asset=asset, uses=used, owner=record.offer.owner)
+        counted.append(AssetUse(asset, record.offered_by, used + 1))
     return tuple(counted)
 
 
-def _still_offered(record: AssetRecord, item: Input) -> None:
+def owners_still_consent(
+    board: BoardState, *, policy: Policy, service: Service, assurance: Assurance, now: datetime
+) -> None:
+    """`owners_consent` for a run that was counted already. Raises REL errors."""
+    for asset, tag in used_assets(policy, service).items():
+        record = board.assets[asset]
+        _still_offered(board, record, tag)
+        _within_terms(record.offer, policy, service, assurance, now)
+
+
+def _still_offered(board: BoardState, record: AssetRecord, tag: Digest | None) -> None:
+    offer = record.offer
     if record.withdrawn:
-        raise ConsentWithdrawnError(owner=record.offer.owner, asset=item.asset)
-    if record.offer.tag != item.tag:
-        raise AssetChangedError(asset=item.asset, expected=item.tag, found=record.offer.tag)
+        raise ConsentWithdrawnError(owner=offer.owner, asset=offer.name)
+    if tag is not None and offer.tag != tag:
+        raise AssetChangedError(asset=offer.name, expected=tag, found=offer.tag)
+    # Whoever takes over a member's name, by whatever vote, does not take over their consent.
+    owner = board.members.get(offer.owner)
+    if owner is None or owner.identity.verify_key.key_id != record.owner_key:
+        raise OwnerChangedError(asset=offer.name)
 
 
 def _within_terms(
@@ -88,7 +135,7 @@ def _within_terms(
     terms = offer.terms
     readers = sorted({reader for output in service.outputs for reader in output.readers})
     checks = (
-        ("policy", policy.name in terms.policies, terms.policies, policy.name),
+        ("policy", terms.allow_policy(policy), terms.policies, policy.name),
         ("purpose", policy.purpose in terms.purposes, terms.purposes, policy.purpose),
         (
             "assurance",
@@ -96,7 +143,7 @@ def _within_terms(
             f"at least {terms.min_assurance}",
             assurance,
         ),
-        ("network", service.network == terms.network, terms.network, service.network),
+        ("network", terms.network.allows(service.network), terms.network, service.network),
         ("readers", set(readers) <= set(terms.readers), terms.readers, readers),
         (
             "time",
@@ -104,12 +151,24 @@ def _within_terms(
             f"before {format_time(terms.not_after)}",
             format_time(now),
         ),
+        ("output size", *_output_size(terms.max_output_bytes, service)),
     )
     for field, holds, expected, found in checks:
         if not holds:
             raise TermsError(
                 asset=offer.name, field=field, expected=_words(expected), found=_words(found)
             )
+
+
+def _output_size(limit: int | None, service: Service) -> tuple[bool, str, str]:
+    """Whether every output that the policy allows is as small as the terms ask."""
+    if limit is None:
+        return True, "", ""
+    for output in service.outputs:
+        if output.max_bytes is None or output.max_bytes > limit:
+            found = f"{output.max_bytes} bytes" if output.max_bytes else "no limit"
+            return False, f"at most {limit} bytes", f"{found} for output {output.name}"
+    return True, "", ""
 
 
 def _words(value: object) -> str:

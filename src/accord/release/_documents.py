@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the trust service and an attested shield say to one another, and to the log."""
+"""What evidence is bound to, and the requests that come with it."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from accord.encoding import Digest, Fields, JSONValue, base64_encode, canonical_json, sha256
+from accord.encoding import Digest, Fields, JSONValue, base64_encode, canonical_json
 from accord.errors import MalformedError
 from accord.evidence import Binding, Evidence, Purpose, Role
-from accord.identity import Keyset, PublicIdentity
-from accord.policy import Assurance, Service, parse_asset_name
+from accord.identity import Keyset, VerifyKey
+from accord.policy import Channel, parse_policy_name
 
 NONCE_BYTES = 32
-KEY_BYTES = 32
+TOKEN_BYTES = 32
 
 LOG_NAME = "accord-trust-service"
 """Name of the log key in signed notes."""
@@ -33,32 +34,98 @@ def log_origin(board: Digest) -> str:
     return f"accord/boards/{board.removeprefix('sha256:')}"
 
 
-def service_binding(board: Digest, keyset: Keyset, nonce: bytes, purpose: Purpose) -> Binding:
-    """What the trust service's evidence must say: to a client (CHANNEL), to the log (LOG)."""
+def service_binding(
+    board: Digest,
+    keyset: Keyset,
+    nonce: bytes,
+    purpose: Purpose,
+    *,
+    exporter: bytes | None = None,
+) -> Binding:
+    """What the trust service's evidence must say: to a client (CHANNEL), to the log (LOG).
+
+    ``exporter`` is the server's binder of the connection (channel level 2).
+    """
     tls = keyset.tls_spki_sha256
     spki = tls if purpose is Purpose.CHANNEL and tls else keyset.verify_spki_sha256
-    claims = canonical_json({"board": board, "keyset": keyset.to_json()})
-    return _binding(purpose, Role.SERVICE, nonce, spki, claims)
+    claims = {"board": board, "keyset": keyset.to_json()}
+    return _binding(purpose, Role.SERVICE, nonce, spki=spki, claims=claims, exporter=exporter)
 
 
 def shield_binding(
-    board: Digest, policy: str, service: str, keyset: Keyset, nonce: bytes
+    board: Digest,
+    policy: str,
+    service: str,
+    keyset: Keyset,
+    nonce: bytes,
+    *,
+    token_sha256: bytes | None = None,
+    tls_spki_sha256: bytes | None = None,
+    exporter: bytes | None = None,
 ) -> Binding:
-    """What a shield's evidence must say to be released anything."""
-    claims = canonical_json(
-        {"board": board, "policy": policy, "service": service, "keyset": keyset.to_json()}
+    """What a shield's evidence must say to be released anything.
+
+    ``token_sha256`` is of the instance token that it shows, ``tls_spki_sha256`` of the key that
+    it wants a certificate for, ``exporter`` the client's binder of the connection.
+    """
+    claims: dict[str, JSONValue] = {
+        "board": board,
+        "policy": policy,
+        "service": service,
+        "keyset": keyset.to_json(),
+    }
+    for name, value in (("token_sha256", token_sha256), ("tls_spki_sha256", tls_spki_sha256)):
+        if value is not None:
+            claims[name] = value.hex()
+    spki = keyset.verify_spki_sha256
+    return _binding(
+        Purpose.RELEASE, Role.SHIELD, nonce, spki=spki, claims=claims, exporter=exporter
     )
-    return _binding(Purpose.RELEASE, Role.SHIELD, nonce, keyset.verify_spki_sha256, claims)
 
 
-def _binding(purpose: Purpose, role: Role, nonce: bytes, spki: bytes, claims: bytes) -> Binding:
+def lease_binding(
+    board: Digest, run: str, keyset: Keyset, nonce: bytes, *, exporter: bytes | None = None
+) -> Binding:
+    """What a shield's evidence must say for its run to go on."""
+    claims = {"board": board, "run": run, "keyset": keyset.to_json()}
+    spki = keyset.verify_spki_sha256
+    return _binding(Purpose.LEASE, Role.SHIELD, nonce, spki=spki, claims=claims, exporter=exporter)
+
+
+def ballot_binding(
+    board: Digest, proposal: Digest, *, choice: str, sequence: int, key: VerifyKey, nonce: bytes
+) -> Binding:
+    """What the evidence of an automated member must say for its ballot to count."""
+    claims = {"board": board, "proposal": proposal, "choice": choice, "sequence": sequence}
+    spki = hashlib.sha256(key.spki).digest()
+    return _binding(Purpose.BALLOT, Role.MEMBER, nonce, spki=spki, claims=claims)
+
+
+def exchange_binding(
+    board: Digest, policy: Digest, secret: str, keyset: Keyset, nonce: bytes
+) -> Binding:
+    """What a trust service's evidence must say for another one to export a secret to it."""
+    claims = {"board": board, "policy": policy, "secret": secret, "keyset": keyset.to_json()}
+    spki = keyset.verify_spki_sha256
+    return _binding(Purpose.EXCHANGE, Role.SERVICE, nonce, spki=spki, claims=claims)
+
+
+def _binding(
+    purpose: Purpose,
+    role: Role,
+    nonce: bytes,
+    *,
+    spki: bytes,
+    claims: JSONValue,
+    exporter: bytes | None = None,
+) -> Binding:
     return Binding(
         purpose=purpose,
         role=role,
         nonce=nonce,
         spki_sha256=spki,
-        tls_exporter=None,  # Channel level 1: the TLS key is pinned, its session is not.
-        claims_digest=bytes.fromhex(sha256(claims).removeprefix("sha256:")),
+        tls_exporter=exporter,
+        claims_digest=hashlib.sha256(canonical_json(claims)).digest(),
     )
 
 
@@ -112,19 +179,99 @@ class ReleaseRequest:
     keyset: Keyset
     nonce: bytes
     evidence: Evidence
+    channel: Channel = Channel.L1
+    """Whether the evidence proves the connection as well."""
+
+    token: bytes | None = field(default=None, repr=False)
+    """The instance token, for a service that needs one."""
+
+    otp: str | None = field(default=None, repr=False)
+    """The one-time password, for a service that needs one."""
+
+    tls_spki: bytes | None = None
+    """DER SubjectPublicKeyInfo of the key that wants a certificate of the policy's authority."""
 
     @classmethod
     def from_json(cls, value: JSONValue) -> ReleaseRequest:
-        """Reads a request; nothing in it is believed yet."""
+        """Reads a request; nothing in it is believed yet. Raises ``MalformedError``."""
         fields = Fields(value, "release request")
         fields.schema(cls.SCHEMA)
         request = cls(
             board=fields.digest("board"),
-            policy=fields.name("policy"),
+            policy=parse_policy_name(fields.take("policy"), what=fields.path("policy")),
             service=fields.name("service"),
             keyset=Keyset.from_fields(fields.object("keyset")),
             nonce=fields.data("nonce", size=NONCE_BYTES),
             evidence=Evidence.from_fields(fields.object("evidence")),
+            channel=fields.choice("channel", Channel) if fields.has("channel") else Channel.L1,
+            token=fields.data("token", size=TOKEN_BYTES) if fields.has("token") else None,
+            otp=fields.text("otp", limit=16) if fields.has("otp") else None,
+            tls_spki=fields.data("tls_spki", limit=1024) if fields.has("tls_spki") else None,
+        )
+        fields.end()
+        return request
+
+    def to_json(self) -> JSONValue:
+        document: dict[str, JSONValue] = {
+            "schema": self.SCHEMA,
+            "board": self.board,
+            "policy": self.policy,
+            "service": self.service,
+            "keyset": self.keyset.to_json(),
+            "nonce": base64_encode(self.nonce),
+            "evidence": self.evidence.to_json(),
+            "channel": self.channel.value,
+        }
+        for name, value in (("token", self.token), ("tls_spki", self.tls_spki)):
+            if value is not None:
+                document[name] = base64_encode(value)
+        return document if self.otp is None else {**document, "otp": self.otp}
+
+    @property
+    def token_sha256(self) -> bytes | None:
+        return None if self.token is None else hashlib.sha256(self.token).digest()
+
+    @property
+    def tls_spki_sha256(self) -> bytes | None:
+        return None if self.tls_spki is None else hashlib.sha256(self.tls_spki).digest()
+
+    def binding(self, exporter: bytes | None = None) -> Binding:
+        """What the evidence must say; ``exporter`` at channel level 2 only."""
+        return shield_binding(
+            self.board,
+            self.policy,
+            self.service,
+            self.keyset,
+            self.nonce,
+            token_sha256=self.token_sha256,
+            tls_spki_sha256=self.tls_spki_sha256,
+            exporter=exporter,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """A shield's wish that its run may go on."""
+
+    SCHEMA = "accord.lease-request.v1"
+
+    board: Digest
+    run: str
+    nonce: bytes
+    evidence: Evidence
+    channel: Channel = Channel.L1
+
+    @classmethod
+    def from_json(cls, value: JSONValue) -> LeaseRequest:
+        """Reads a request; nothing in it is believed yet. Raises ``MalformedError``."""
+        fields = Fields(value, "lease request")
+        fields.schema(cls.SCHEMA)
+        request = cls(
+            board=fields.digest("board"),
+            run=parse_run_id(fields.take("run"), what=fields.path("run")),
+            nonce=fields.data("nonce", size=NONCE_BYTES),
+            evidence=Evidence.from_fields(fields.object("evidence")),
+            channel=fields.choice("channel", Channel),
         )
         fields.end()
         return request
@@ -133,197 +280,8 @@ class ReleaseRequest:
         return {
             "schema": self.SCHEMA,
             "board": self.board,
-            "policy": self.policy,
-            "service": self.service,
-            "keyset": self.keyset.to_json(),
+            "run": self.run,
             "nonce": base64_encode(self.nonce),
             "evidence": self.evidence.to_json(),
+            "channel": self.channel.value,
         }
-
-    @property
-    def binding(self) -> Binding:
-        return shield_binding(self.board, self.policy, self.service, self.keyset, self.nonce)
-
-
-@dataclass(frozen=True, slots=True)
-class AssetUse:
-    """The ``number``-th use of one offer of an asset, counting from 1."""
-
-    asset: str
-    offer: Digest
-    number: int
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> AssetUse:
-        use = cls(
-            parse_asset_name(fields.take("asset"), what=fields.path("asset")),
-            fields.digest("offer"),
-            fields.integer("number", minimum=1),
-        )
-        fields.end()
-        return use
-
-    def to_json(self) -> JSONValue:
-        return {"asset": self.asset, "offer": self.offer, "number": self.number}
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The trust service's statement that it released a service's secrets to a shield."""
-
-    SCHEMA = "accord.release.v1"
-
-    board: Digest
-    run: str
-    policy: str
-    policy_digest: Digest
-    service: str
-    keyset: Keyset
-    nonce: bytes
-    evidence: Digest
-    assurance: Assurance
-    result: JSONValue
-    """The attestation result (EAR), as `accord.evidence` wrote it."""
-
-    uses: tuple[AssetUse, ...]
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Release:
-        """Reads and ends ``fields``; the evidence is *not* verified here."""
-        fields.schema(cls.SCHEMA)
-        release = cls(
-            board=fields.digest("board"),
-            run=parse_run_id(fields.take("run"), what=fields.path("run")),
-            policy=fields.name("policy"),
-            policy_digest=fields.digest("policy_digest"),
-            service=fields.name("service"),
-            keyset=Keyset.from_fields(fields.object("keyset")),
-            nonce=fields.data("nonce", size=NONCE_BYTES),
-            evidence=fields.digest("evidence"),
-            assurance=fields.choice("assurance", Assurance),
-            result=fields.take("result"),
-            uses=tuple(map(AssetUse.from_fields, fields.objects("uses"))),
-        )
-        fields.end()
-        return release
-
-    def to_json(self) -> JSONValue:
-        return {
-            "schema": self.SCHEMA,
-            "board": self.board,
-            "run": self.run,
-            "policy": self.policy,
-            "policy_digest": self.policy_digest,
-            "service": self.service,
-            "keyset": self.keyset.to_json(),
-            "nonce": base64_encode(self.nonce),
-            "evidence": self.evidence,
-            "assurance": self.assurance.value,
-            "result": self.result,
-            "uses": [use.to_json() for use in self.uses],
-        }
-
-    @property
-    def binding(self) -> Binding:
-        return shield_binding(self.board, self.policy, self.service, self.keyset, self.nonce)
-
-
-@dataclass(frozen=True, slots=True)
-class GrantedInput:
-    """One volume that the shield may open, with its key and the tag it must find."""
-
-    asset: str
-    volume_id: str
-    tag: Digest
-    key: bytes
-
-    def __repr__(self) -> str:
-        return f"GrantedInput(asset={self.asset!r}, tag={self.tag!r}, key=<secret>)"
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> GrantedInput:
-        granted = cls(
-            parse_asset_name(fields.take("asset"), what=fields.path("asset")),
-            fields.name("volume_id"),
-            fields.digest("tag"),
-            fields.data("key", size=KEY_BYTES),
-        )
-        fields.end()
-        return granted
-
-    def to_json(self) -> JSONValue:
-        return {
-            "asset": self.asset,
-            "volume_id": self.volume_id,
-            "tag": self.tag,
-            "key": base64_encode(self.key),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a shield receives: the service as voted on, the keys, and who reads the outputs.
-
-    Signed by the trust service, then sealed to the shield's attested key.
-    """
-
-    SCHEMA = "accord.grant.v1"
-
-    board: Digest
-    run: str
-    policy_digest: Digest
-    service_name: str
-    service: Service
-    assurance: Assurance
-    inputs: tuple[GrantedInput, ...]
-    readers: tuple[PublicIdentity, ...]
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Grant:
-        """Reads and ends ``fields``."""
-        fields.schema(cls.SCHEMA)
-        grant = cls(
-            board=fields.digest("board"),
-            run=parse_run_id(fields.take("run"), what=fields.path("run")),
-            policy_digest=fields.digest("policy_digest"),
-            service_name=fields.name("service_name"),
-            assurance=fields.choice("assurance", Assurance),
-            service=Service.from_fields(fields.object("service")),
-            inputs=tuple(map(GrantedInput.from_fields, fields.objects("inputs"))),
-            readers=tuple(map(PublicIdentity.from_fields, fields.objects("readers"))),
-        )
-        fields.end()
-        return grant
-
-    def to_json(self) -> JSONValue:
-        return {
-            "schema": self.SCHEMA,
-            "board": self.board,
-            "run": self.run,
-            "policy_digest": self.policy_digest,
-            "service_name": self.service_name,
-            "service": self.service.to_json(),
-            "assurance": self.assurance.value,
-            "inputs": [item.to_json() for item in self.inputs],
-            "readers": [identity.to_json() for identity in self.readers],
-        }
-
-
-GRANT_PURPOSE = "grant"
-ASSET_KEY_PURPOSE = "asset-key"
-OUTPUT_KEY_PURPOSE = "output-key"
-
-
-def grant_context(board: Digest, nonce: bytes, keyset: Keyset) -> JSONValue:
-    """HPKE context of a sealed grant: only for this board, this nonce, these keys."""
-    return {"board": board, "nonce": base64_encode(nonce), "keyset": keyset.digest}
-
-
-def asset_key_context(offer: Digest) -> JSONValue:
-    """HPKE context of a volume key that its owner seals to the trust service."""
-    return {"offer": offer}
-
-
-def output_key_context(board: Digest, run: str, output: str, reader: str) -> JSONValue:
-    """HPKE context of an output volume's key that the shield seals to one reader."""
-    return {"board": board, "run": run, "output": output, "reader": reader}

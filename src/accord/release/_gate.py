@@ -4,55 +4,85 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from accord.errors import WrongBoardError
-from accord.evidence import Claims, Purpose, appraise, verify
-from accord.policy import Assurance, Policy, Service
+from accord.board import BoardState, InstanceToken
+from accord.encoding import Digest
+from accord.errors import (
+    ChannelTooWeakError,
+    IdentityKeyError,
+    InstanceTokenError,
+    LeaseError,
+    OneTimePasswordError,
+    UnknownRunError,
+    WrongBoardError,
+)
+from accord.evidence import AttestationResult, Claims, Purpose, appraise, verify
+from accord.policy import Assurance, Channel, Policy, Service
 from accord.release._challenges import Challenges
-from accord.release._consent import enacted_service, owners_consent
-from accord.release._documents import Release, ReleaseRequest
-from accord.release._machine import Machine
+from accord.release._consent import (
+    enacted_service,
+    nothing_stopped,
+    owners_consent,
+    owners_still_consent,
+    used_assets,
+)
+from accord.release._documents import LeaseRequest, ReleaseRequest, lease_binding
+from accord.release._machine import Machine, RunRecord
+from accord.release._records import Release, Renewal
+from accord.release._secret_uses import secret_uses
 
 RUN_ID_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A release that every owner's terms allow; nothing has left and nothing is counted yet."""
+    """A release that everybody's terms allow; nothing has left and nothing is counted yet."""
 
     release: Release
     policy: Policy
     service: Service
 
 
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """A requester whose evidence is genuine, fresh and bound to the request.
+
+    From here on a refusal may say why.
+    """
+
+    claims: Claims
+    exporter: bytes | None
+
+
 Stage = Callable[[str], contextlib.AbstractContextManager[None]]
 """Called around each step with its name, so that a caller with a clock can time it."""
 
+CheckPassword = Callable[[Policy, str, str, int | None], int]
+"""``(policy, secret, password, last step) -> step`` used up; raises ``OneTimePasswordError``."""
+
 
 @contextlib.contextmanager
-def _untimed(_step: str) -> Iterator[None]:
+def untimed(_step: str) -> Iterator[None]:
+    """A stage that nobody times."""
     yield
 
 
-def decide(
+def attest_requester(
     machine: Machine,
     request: ReleaseRequest,
     *,
     challenges: Challenges,
-    service_assurance: Assurance,
     now: datetime,
-    entropy: Callable[[int], bytes],
-    stage: Stage = _untimed,
-) -> Decision:
-    """Whether ``request`` may be released what it asks for.
+    exporter: bytes | None,
+) -> Attested:
+    """That ``request`` comes from a genuine environment, over this connection, now.
 
-    ``service_assurance`` is what the trust service itself is worth: it holds the keys, so a run
-    is worth no more. The caller must write the release to the log, durably, before it seals
-    anything.
-    Raises REL and ATT errors; the nonce is used up in any case.
+    ``exporter`` is the client's binder of the connection, where it has one. What the environment
+    may have is *not* decided here; the nonce is used up in any case.
+    Raises ``WrongBoardError``, ``NonceError`` and ATT errors, which strangers are not shown.
     """
     # (1) The request was made for this board.
     if request.board != machine.board.board:
@@ -60,27 +90,54 @@ def decide(
     # (2) The nonce is ours, fresh, for this purpose, and now used.
     challenges.consume(request.nonce, request.board, Purpose.RELEASE, now=now)
     # (3) The evidence is genuine, under the board's anchors, and binds nonce, keys and request.
-    with stage("verify"):
-        claims = _verify(machine, request, now)
-    # (4) The policy is in force. Only now does the requester learn anything about the board.
-    policy, service = enacted_service(machine.board, request.policy, request.service, now)
-    # (5) The environment is one that the policy names.
+    bound = exporter if request.channel is Channel.L2 else None
+    anchors = machine.board.genesis.anchors
+    claims = verify(request.evidence, anchors=anchors, now=now, binding=request.binding(bound))
+    return Attested(claims, bound)
+
+
+def decide(
+    machine: Machine,
+    request: ReleaseRequest,
+    attested: Attested,
+    *,
+    service_assurance: Assurance,
+    now: datetime,
+    entropy: Callable[[int], bytes],
+    check_password: CheckPassword,
+    peers: Mapping[str, Digest] | None = None,
+    stage: Stage = untimed,
+) -> Decision:
+    """Whether ``request`` may be released what it asks for.
+
+    ``service_assurance`` is what the trust service itself is worth: it holds the keys, so a run
+    is worth no more. The caller must write the release to the log, durably, before it seals
+    anything. Raises REL and ATT errors.
+    """
+    board, claims = machine.board, attested.claims
+    # (4) The policy is in force, and nobody has stopped it.
+    policy, service = enacted_service(board, request.policy, request.service, now)
+    run = "run-" + entropy(RUN_ID_BYTES).hex()
+    nothing_stopped(
+        board, policy=policy.name, assets=frozenset(used_assets(policy, service)), run=run
+    )
+    # (5) The environment, and the way it came, are ones that the policy names.
     with stage("appraise"):
-        result = appraise(claims, service.attestation, now=now)
+        result = _appraise(claims, policy, service, request, now)
     assurance = claims.assurance.weaker(service_assurance)
-    # (6) Every owner's terms allow it, and a use is left.
+    # (6) Every owner's terms allow it, a use is left, and whoever shares a secret still does.
     with stage("consent"):
         uses = owners_consent(
-            machine.board,
-            machine.uses,
-            policy=policy,
-            service=service,
-            assurance=assurance,
-            now=now,
+            board, machine.uses, policy=policy, service=service, assurance=assurance, now=now
         )
+        secrets = secret_uses(board, policy, service, peers or {})
+    # (7) The second factors fit, and are used up by what is recorded.
+    if service.singleton:
+        unused_token(board, request, now)
+    step = _password_step(machine, policy, service, request, check_password)
     release = Release(
         board=request.board,
-        run="run-" + entropy(RUN_ID_BYTES).hex(),
+        run=run,
         policy=policy.name,
         policy_digest=policy.digest,
         service=request.service,
@@ -90,14 +147,117 @@ def decide(
         assurance=assurance,
         result=result.to_json(),
         uses=uses,
+        secrets=secrets,
+        exporter=attested.exporter,
+        token_sha256=request.token_sha256,
+        tls_spki_sha256=request.tls_spki_sha256,
+        totp_step=step,
+        lease_until=lease_end(service, now),
     )
     return Decision(release, policy, service)
 
 
-def _verify(machine: Machine, request: ReleaseRequest, now: datetime) -> Claims:
-    return verify(
-        request.evidence,
-        anchors=machine.board.genesis.anchors,
-        now=now,
-        binding=request.binding,
+def _appraise(
+    claims: Claims, policy: Policy, service: Service, request: ReleaseRequest, now: datetime
+) -> AttestationResult:
+    result = appraise(claims, service.attestation, now=now)
+    if not request.channel.at_least(service.channel):
+        raise ChannelTooWeakError(
+            service=request.service, expected=service.channel, found=request.channel
+        )
+    if service.identity is (request.tls_spki is None):
+        detail = "none was sent" if service.identity else f"{policy.name} certifies none for it"
+        raise IdentityKeyError(service=request.service, detail=detail)
+    return result
+
+
+def unused_token(board: BoardState, request: ReleaseRequest, now: datetime) -> InstanceToken:
+    """The instance token that the request shows. Raises ``InstanceTokenError``."""
+    token = board.tokens.get(request.token_sha256 or b"")
+    if token is None:
+        raise InstanceTokenError(detail="there is none, it is unknown, or it was used")
+    if (token.policy, token.service) != (request.policy, request.service):
+        raise InstanceTokenError(detail="it was issued for another service")
+    if now >= token.expires:
+        raise InstanceTokenError(detail="it has expired")
+    return token
+
+
+def _password_step(
+    machine: Machine,
+    policy: Policy,
+    service: Service,
+    request: ReleaseRequest,
+    check_password: CheckPassword,
+) -> int | None:
+    if service.totp is None:
+        return None
+    if request.otp is None:
+        raise OneTimePasswordError(detail="there is none")
+    last = machine.totp_steps.get((policy.name, service.totp))
+    return check_password(policy, service.totp, request.otp, last)
+
+
+def lease_end(service: Service, now: datetime) -> datetime | None:
+    """Until when a run may go on that is released, or renewed, now."""
+    return None if service.lease_s is None else now + timedelta(seconds=service.lease_s)
+
+
+def renew(
+    machine: Machine,
+    request: LeaseRequest,
+    *,
+    challenges: Challenges,
+    now: datetime,
+    exporter: bytes | None,
+) -> tuple[Renewal, RunRecord]:
+    """Whether a run may go on: its environment as it is now, and everybody's terms as they are.
+
+    The caller must write the renewal to the log, durably, before it answers.
+    Raises REL and ATT errors; the nonce is used up in any case.
+    """
+    if request.board != machine.board.board:
+        raise WrongBoardError(found=request.board, expected=machine.board.board)
+    # (1) The nonce is ours, for a renewal, and now used; the run is one that still goes on.
+    challenges.consume(request.nonce, request.board, Purpose.LEASE, now=now)
+    record = machine.runs.get(request.run)
+    if record is None or record.statement is not None:
+        raise UnknownRunError(run=request.run)
+    # (2) Fresh evidence, bound to the keys of the release.
+    bound = exporter if request.channel is Channel.L2 else None
+    binding = lease_binding(
+        request.board, request.run, record.release.keyset, request.nonce, exporter=bound
     )
+    claims = verify(
+        request.evidence, anchors=machine.board.genesis.anchors, now=now, binding=binding
+    )
+    # (3) What the release needed still holds.
+    service = still_allowed(machine, record, now)
+    appraise(claims, service.attestation, now=now)
+    if not request.channel.at_least(service.channel):
+        raise ChannelTooWeakError(
+            service=record.release.service, expected=service.channel, found=request.channel
+        )
+    until = lease_end(service, now)
+    if until is None:
+        raise LeaseError(run=request.run, detail="it needs none")
+    renewal = Renewal(
+        request.board, request.run, request.nonce, request.evidence.digest, until, bound
+    )
+    return renewal, record
+
+
+def still_allowed(machine: Machine, record: RunRecord, now: datetime) -> Service:
+    """The service of a run whose lease may be renewed at ``now``. Raises REL errors."""
+    release = record.release
+    if record.lease_until is None or now >= record.lease_until:
+        raise LeaseError(run=release.run, detail="it has ended")
+    policy, service = enacted_service(machine.board, release.policy, release.service, now)
+    if policy.digest != release.policy_digest:
+        raise LeaseError(run=release.run, detail=f"another version of {policy.name} is in force")
+    assets = frozenset(used_assets(policy, service))
+    nothing_stopped(machine.board, policy=policy.name, assets=assets, run=release.run)
+    owners_still_consent(
+        machine.board, policy=policy, service=service, assurance=release.assurance, now=now
+    )
+    return service

@@ -7,9 +7,9 @@ when it starts, and what an auditor runs offline. It has no clock, network or ra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from accord.board import BoardState, verify_genesis
 from accord.encoding import Digest, Envelope, Fields, parse_canonical_json
@@ -23,10 +23,18 @@ from accord.errors import (
 )
 from accord.identity import Keyset, Statement, VerifyKey, statement_kind, verify_statement
 from accord.ledger import Entry, Ledger
-from accord.policy import Policy
-from accord.release._consent import enacted_service, owners_consent
-from accord.release._documents import Release, ServiceStart
+from accord.policy import Policy, Service
+from accord.release._consent import (
+    enacted_service,
+    nothing_stopped,
+    owners_consent,
+    owners_still_consent,
+    used_assets,
+)
+from accord.release._documents import ServiceStart
+from accord.release._records import Release, Renewal
 from accord.release._run import RunOutcome, RunStatement
+from accord.release._secret_uses import secret_uses
 
 
 @dataclass(slots=True)
@@ -34,8 +42,11 @@ class RunRecord:
     """A release, where it stands in the log, and the run statement once there is one."""
 
     release: Release
+    """Without the attestation result, which stays in the log: a state holds 100,000 runs."""
+
     index: int
     statement: RunStatement | None = None
+    lease_until: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -48,8 +59,10 @@ class Machine:
     """Every start of the trust service, with the index of its entry."""
 
     uses: dict[Digest, int] = field(default_factory=dict)
-    runs: dict[str, RunRecord] = field(default_factory=dict)
-    nonces: set[bytes] = field(default_factory=set)
+    runs: MutableMapping[str, RunRecord] = field(default_factory=dict)
+    nonces: MutableSet[bytes] = field(default_factory=set)
+    totp_steps: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By policy and secret, the latest time step whose one-time password was used."""
 
     @classmethod
     def found(cls, entry: Entry) -> Machine:
@@ -114,14 +127,14 @@ class Machine:
                 # The first start names the log key; every later one must be signed by it.
                 claimed = ServiceStart.from_fields(_peek(envelope, kind)).keyset.verify_key
                 key = self.log_key or claimed
-            case "release" | "enactment":
+            case "release" | "renewal" | "enactment":
                 if self.log_key is None:
                     raise LogKeyError(index=index)
                 key = self.log_key
             case "run":
                 key = self._run_record(_peek(envelope, kind)).release.keyset.verify_key
             case _:
-                return self.board.genesis.keys
+                return self.board.keys
         return {key.key_id: key}
 
     def _run_record(self, fields: Fields) -> RunRecord:
@@ -158,6 +171,12 @@ class Machine:
         release = Release.from_fields(statement.fields())
         self._must_be_here(release.board)
         policy, service = enacted_service(self.board, release.policy, release.service, time)
+        nothing_stopped(
+            self.board,
+            policy=policy.name,
+            assets=frozenset(used_assets(policy, service)),
+            run=release.run,
+        )
         uses = owners_consent(
             self.board,
             self.uses,
@@ -166,18 +185,74 @@ class Machine:
             assurance=release.assurance,
             now=time,
         )
+        peers = {use.name: use.version for use in release.secrets}
         consistent = (
             release.uses == uses
+            and release.secrets == secret_uses(self.board, policy, service, peers)
             and release.policy_digest == policy.digest
             and release.run not in self.runs
             and release.nonce not in self.nonces
+            and release.channel.at_least(service.channel)
+            and (release.tls_spki_sha256 is not None) is service.identity
+            and self._factors_fit(release, policy, service, time)
+            and _lease_fits(release.lease_until, service, time)
         )
         if not consistent:
             raise ReleaseInvalidError(index=index)
         for use in uses:
             self.uses[use.offer] = use.number
+        if service.singleton and release.token_sha256 is not None:
+            del self.board.tokens[release.token_sha256]
+        if service.totp is not None and release.totp_step is not None:
+            self.totp_steps[policy.name, service.totp] = release.totp_step
         self.nonces.add(release.nonce)
-        self.runs[release.run] = RunRecord(release, index)
+        self.runs[release.run] = RunRecord(
+            replace(release, result=None), index, lease_until=release.lease_until
+        )
+
+    def _factors_fit(
+        self, release: Release, policy: Policy, service: Service, time: datetime
+    ) -> bool:
+        """Whether the second factors are those that the service needs, and unused."""
+        if service.singleton:
+            token = self.board.tokens.get(release.token_sha256 or b"")
+            of_service = (release.policy, release.service)
+            if token is None or (token.policy, token.service) != of_service:
+                return False
+            if time >= token.expires:
+                return False
+        if service.totp is None:
+            return release.totp_step is None
+        last = self.totp_steps.get((policy.name, service.totp), -1)
+        return release.totp_step is not None and release.totp_step > last
+
+    def _renew(self, statement: Statement, index: int, time: datetime) -> None:
+        renewal = Renewal.from_fields(statement.fields())
+        self._must_be_here(renewal.board)
+        record = self.runs.get(renewal.run)
+        if record is None or record.statement is not None or record.lease_until is None:
+            raise UnknownRunError(run=renewal.run)
+        release = record.release
+        policy, service = enacted_service(self.board, release.policy, release.service, time)
+        nothing_stopped(
+            self.board,
+            policy=policy.name,
+            assets=frozenset(used_assets(policy, service)),
+            run=release.run,
+        )
+        owners_still_consent(
+            self.board, policy=policy, service=service, assurance=release.assurance, now=time
+        )
+        consistent = (
+            policy.digest == release.policy_digest
+            and time < record.lease_until
+            and renewal.nonce not in self.nonces
+            and _lease_fits(renewal.until, service, time)
+        )
+        if not consistent:
+            raise ReleaseInvalidError(index=index)
+        self.nonces.add(renewal.nonce)
+        self.runs[renewal.run] = replace(record, lease_until=renewal.until)
 
     def _run(self, statement: Statement, _index: int, _time: datetime) -> None:
         run = RunStatement.from_fields(statement.fields())
@@ -199,7 +274,22 @@ class Machine:
         )
         if not consistent:
             raise UnknownRunError(run=run.run)
-        record.statement = run
+        self.runs[run.run] = replace(record, statement=run)
+        self._remember_lineage(run)
+
+    def _remember_lineage(self, run: RunStatement) -> None:
+        """What was computed from an asset keeps its owners, should it be offered in its turn."""
+        owners = frozenset(asset.partition("/")[0] for asset, _ in run.inputs)
+        earlier = (self.board.lineage.get(tag, frozenset()) for _, tag in run.inputs)
+        for output in run.outputs:
+            self.board.lineage[output.tag] = owners.union(*earlier)
+
+
+def _lease_fits(until: datetime | None, service: Service, time: datetime) -> bool:
+    """Whether a lease given at ``time`` ends no later than the service's rule allows."""
+    if service.lease_s is None:
+        return until is None
+    return until is not None and until <= time + timedelta(seconds=service.lease_s)
 
 
 def _peek(envelope: Envelope, kind: str) -> Fields:
@@ -210,5 +300,6 @@ def _peek(envelope: Envelope, kind: str) -> Fields:
 _OWN: dict[str, Callable[[Machine, Statement, int, datetime], None]] = {
     "service-start": Machine._start,  # noqa: SLF001 - the table belongs to the class
     "release": Machine._release,  # noqa: SLF001
+    "renewal": Machine._renew,  # noqa: SLF001
     "run": Machine._run,  # noqa: SLF001
 }

@@ -140,12 +140,12 @@ class _Routes:
     def __init__(self, service: TrustService) -> None:
         self._service = service
 
-    def _host(self, request: Request) -> BoardHost:
+    async def _host(self, request: Request) -> BoardHost:
         digest = "sha256:" + request.path_params["board"]
-        return self._service.host(parse_digest(digest, what="board"))
+        return await self._service.host(parse_digest(digest, what="board"))
 
-    def _reader(self, request: Request) -> BoardHost:
-        host, spki = self._host(request), self._service.keyset.tls_spki_sha256
+    async def _reader(self, request: Request) -> BoardHost:
+        host, spki = await self._host(request), self._service.keyset.tls_spki_sha256
         if spki is None:
             message = "a server always has a TLS key"
             raise RuntimeError(message)
@@ -172,48 +172,50 @@ class _Routes:
 
     async def found(self, request: Request) -> Response:
         envelope = Envelope.from_json(await _document(request), what="genesis")
-        host = self._service.found(envelope)
+        host = await self._service.found(envelope)
         return _reply({"board": host.board}, status=201)
 
     async def genesis(self, request: Request) -> Response:
-        return _reply(self._host(request).ledger.entry(0).envelope.to_json())
+        return _reply((await self._host(request)).genesis.to_json())
 
     async def log(self, request: Request) -> Response:
-        host = self._reader(request)
-        entries = [base64_encode(entry) for entry in host.ledger.entries()]
-        return _reply({"entries": entries, "checkpoint": base64_encode(host.checkpoint())})
+        host = await self._reader(request)
+        size = host.durable_size
+        entries = [base64_encode(entry) for entry in await host.entries(0, size)]
+        return _reply({"entries": entries, "checkpoint": base64_encode(host.checkpoint(size))})
 
     async def object(self, request: Request) -> Response:
-        host = self._reader(request)
+        host = await self._reader(request)
         digest = parse_digest("sha256:" + request.path_params["digest"], what="digest")
-        body = self._service.read_object(host, digest)
+        body = await self._service.read_object(host, digest)
         if body is None:
             raise NoSuchRouteError(method="GET", path=_path(request))
         return Response(body, media_type="application/octet-stream")
 
     async def statement(self, request: Request) -> Response:
-        host = self._host(request)
+        host = await self._host(request)
         fields = Fields(await _document(request), "request")
         envelope = Envelope.from_json(fields.take("envelope"), what="statement")
         sealed_key = fields.data("sealed_key", limit=1024) if fields.has("sealed_key") else None
         fields.end()
-        return _reply({"index": self._service.submit(host, envelope, sealed_key)})
+        return _reply({"index": await self._service.submit(host, envelope, sealed_key)})
 
     async def challenge(self, request: Request) -> Response:
-        nonce, expires = self._service.challenge(self._host(request))
+        nonce, expires = self._service.challenge(await self._host(request))
         return _reply({"nonce": base64_encode(nonce), "expires": format_time(expires)})
 
     async def release(self, request: Request) -> Response:
-        host, timings = self._host(request), Timings()
+        host, timings = await self._host(request), Timings()
         with timings.stage("parse"):
             wanted = ReleaseRequest.from_json(await _document(request))
-        reply = _reply({"sealed": base64_encode(self._service.release(host, wanted, timings))})
+        sealed = await self._service.release(host, wanted, timings)
+        reply = _reply({"sealed": base64_encode(sealed)})
         reply.headers["Server-Timing"] = ", ".join(
             f"{step};dur={duration:.3f}" for step, duration in timings.steps
         )
         return reply
 
     async def run(self, request: Request) -> Response:
-        host = self._host(request)
+        host = await self._host(request)
         envelope = Envelope.from_json(await _document(request), what="run statement")
-        return _reply({"index": self._service.record_run(host, envelope)})
+        return _reply({"index": await self._service.record_run(host, envelope)})

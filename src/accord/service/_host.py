@@ -1,127 +1,282 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One board as the trust service holds it: durable log, state machine, in step."""
+"""One board as the trust service holds it: durable log and state machine, in step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import ParamSpec, TypeVar
 
 from accord.board import Enactment, ProposalStatus
 from accord.encoding import Digest, Envelope
-from accord.errors import AccordError, ServiceHaltedError, StoreIntegrityError
+from accord.errors import AccordError, NotWriterError, ServiceHaltedError
 from accord.identity import KeySigner, sign_statement
-from accord.ledger import Entry, Ledger, sign_checkpoint
+from accord.ledger import Entry, LogHead, sign_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
-from accord.service._store import Store
+from accord.service._durable import GroupCommit
+from accord.service._projection import Replayed, damaged, replay, save
+from accord.service._store import Store, Stored
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Hosting:
+    """What all boards of one service share."""
+
+    store: Store
+    clock: Callable[[], datetime]
+    signer: KeySigner
+    pool: Executor
+    """Where calls of the store run: they wait for a disk, and the event loop does not."""
+
+    holder: str
+    """How others reach this service: what they are told while it is the writer."""
+
+    async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A call of the store, in a thread of the pool."""
+        future = self.pool.submit(call, *args, **kwargs)
+        return await asyncio.shield(asyncio.wrap_future(future))
 
 
 class BoardHost:
-    """The only way to change a board: an entry is checked, made durable, and then known."""
+    """The only way to change a board: an entry is checked, then known, and then durable.
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        machine: Machine,
-        *,
-        store: Store,
-        clock: Callable[[], datetime],
-        signer: KeySigner,
-    ) -> None:
-        self.ledger, self.machine = ledger, machine
-        self._store, self._clock, self._signer = store, clock, signer
+    What is known may be a little ahead of what is durable. So an answer leaves only after
+    `settled`, whatever it says, and the log is read up to `durable_size`.
+
+    A host is the writer of its board, or a reader that follows another service's entries.
+    """
+
+    def __init__(self, replayed: Replayed, hosting: Hosting, *, fence: int | None) -> None:
+        self._hosting = hosting
+        self._take(replayed)
+        self.board: Digest = self.machine.board.board
+        self._commit: GroupCommit | None = None
         self._halted = ""
+        self._changing = asyncio.Lock()
+        if fence is not None:
+            self._write_from(self.head.size, fence)
 
-    @property
-    def board(self) -> Digest:
-        return self.machine.board.board
+    # --- coming to be ----------------------------------------------------------------------
 
     @classmethod
-    def found(
-        cls,
-        envelope: Envelope,
-        *,
-        store: Store,
-        clock: Callable[[], datetime],
-        signer: KeySigner,
-    ) -> BoardHost:
-        """A new board from its signed genesis, made durable. Raises what verifying raises."""
-        ledger = Ledger()
-        entry = Entry(0, clock().replace(microsecond=0), envelope)
+    async def found(cls, envelope: Envelope, hosting: Hosting) -> BoardHost:
+        """A new board from its signed genesis; not durable before `settled`.
+
+        Raises what verifying the genesis raises, or ``NotWriterError``.
+        """
+        head = LogHead()
+        entry = Entry(0, hosting.clock().replace(microsecond=0), envelope)
         machine = Machine.found(entry)
-        data = ledger.encode_next(entry)
-        store.append(machine.board.board, 0, data, objects={}, secrets={})
-        ledger.append(entry)
-        return cls(ledger, machine, store=store, clock=clock, signer=signer)
+        data = head.encode_next(entry)
+        fence = await hosting.run(hosting.store.acquire, machine.board.board, hosting.holder)
+        host = cls(Replayed(head, machine, envelope), hosting, fence=fence)
+        head.accept(entry, data)
+        host._queue.add(Stored(data))
+        return host
 
     @classmethod
-    def load(
-        cls,
-        board: Digest,
-        *,
-        store: Store,
-        clock: Callable[[], datetime],
-        signer: KeySigner,
-    ) -> BoardHost:
-        """The board as its stored log says, every entry verified again.
+    def load(cls, board: Digest, hosting: Hosting) -> BoardHost:
+        """The board as its stored log says; as its writer, if nobody else is.
 
         Raises ``StoreIntegrityError`` where an entry does not hold.
         """
         try:
-            ledger, machine = Machine.replay(store.entries(board))
-        except StoreIntegrityError:
-            raise
-        except AccordError as exc:
-            raise StoreIntegrityError(path=f"of board {board}", detail=exc) from exc
-        host = cls(ledger, machine, store=store, clock=clock, signer=signer)
-        if host.board != board:
-            raise StoreIntegrityError(
-                path=f"of board {board}", detail=f"it holds the log of {host.board}"
-            )
-        return host
+            # Before reading: then nobody else can append what is not read.
+            fence = hosting.store.acquire(board, hosting.holder)
+        except NotWriterError:
+            fence = None
+        return cls(replay(hosting.store, board, save_it=fence is not None), hosting, fence=fence)
+
+    def _take(self, replayed: Replayed) -> None:
+        self.head, self.machine = replayed.head, replayed.machine
+        self.genesis = replayed.genesis
+
+    def _write_from(self, size: int, fence: int) -> None:
+        hosting = self._hosting
+        self._commit = GroupCommit(
+            hosting.store, self.board, size=size, fence=fence, pool=hosting.pool
+        )
+
+    # --- writing ---------------------------------------------------------------------------
+
+    @property
+    def writes(self) -> bool:
+        """Whether this service is the board's writer, as far as it knows."""
+        return self._commit is not None and not self._commit.lost
+
+    @property
+    def _queue(self) -> GroupCommit:
+        """Raises ``ServiceHaltedError`` or ``NotWriterError``."""
+        if self._halted:
+            raise ServiceHaltedError(detail=self._halted)
+        if self._commit is None:
+            raise NotWriterError(board=self.board, writer="another service")
+        self._commit.check()
+        return self._commit
 
     def now(self) -> datetime:
         """Whole seconds, never before the last entry: the log's time does not go back."""
-        now = self._clock().replace(microsecond=0)
-        return max(now, self.ledger.last_time or now)
+        now = self._hosting.clock().replace(microsecond=0)
+        return max(now, self.head.last_time or now)
 
-    def append(
+    def stage(
         self,
         envelope: Envelope,
         *,
         objects: Mapping[str, bytes] | None = None,
         secrets: Mapping[str, bytes] | None = None,
     ) -> int:
-        """Checks a statement against the state, makes it durable, and returns its index.
+        """Checks a statement against the state, takes it in, and returns its index.
 
-        Raises whatever makes the statement unacceptable; then nothing has changed. Where the
-        disk fails after the check, this board halts: what is in memory is no longer what a
-        restart would find.
+        It is durable only after `settled`, and nobody may be told of it before. Raises
+        whatever makes the statement unacceptable; then nothing has changed.
         """
-        if self._halted:
-            raise ServiceHaltedError(detail=self._halted)
-        entry = Entry(self.ledger.size, self.now(), envelope)
-        data = self.ledger.encode_next(entry)
+        queue = self._queue
+        entry = Entry(self.head.size, self.now(), envelope)
+        data = self.head.encode_next(entry)
+        stored = Stored(data, objects or {}, secrets or {})
         self.machine.apply(entry)
-        try:
-            self._store.append(
-                self.board, entry.index, data, objects=objects or {}, secrets=secrets or {}
-            )
-        except BaseException as exc:
-            self._halted = "its storage failed"
-            raise ServiceHaltedError(detail=self._halted) from exc
-        self.ledger.append(entry)
+        self.head.accept(entry, data)
+        queue.add(stored)
         return entry.index
 
+    async def append(
+        self,
+        envelope: Envelope,
+        *,
+        objects: Mapping[str, bytes] | None = None,
+        secrets: Mapping[str, bytes] | None = None,
+    ) -> int:
+        """`stage`, and returns once it is durable.
+
+        Where the disk fails after the check, this board halts: what is in memory is no longer
+        what a restart would find.
+        """
+        async with self.durably():
+            return self.stage(envelope, objects=objects, secrets=secrets)
+
+    @asynccontextmanager
+    async def durably(self) -> AsyncIterator[None]:
+        """What is staged inside is durable before it is left.
+
+        So is everything that a refusal from inside may speak of.
+        """
+        try:
+            yield
+        finally:
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Waits until everything known is durable.
+
+        Raises ``ServiceHaltedError``, or ``NotWriterError`` where another service took over.
+        """
+        if self._commit is not None:
+            await self._commit.settled()
+
+    def settle_now(self) -> None:
+        """`settled` for the start of the service, before there is an event loop."""
+        self._queue.settle_now()
+
     def enact_what_is_approved(self) -> None:
-        """Enacts every open proposal that has all its approvals."""
+        """Stages the enactment of every open proposal that has all its approvals."""
         state = self.machine.board
         for record in list(state.proposals.values()):
             is_open = state.status(record, self.now()) is ProposalStatus.OPEN
             if is_open and not state.missing(record):
                 body = Enactment(self.board, record.id).to_json()
-                self.append(sign_statement("enactment", body, [self._signer]))
+                self.stage(sign_statement("enactment", body, [self._hosting.signer]))
 
-    def checkpoint(self) -> bytes:
-        """A signed note over the log as it stands."""
-        checkpoint = self.ledger.checkpoint(log_origin(self.board))
-        return sign_checkpoint(checkpoint, name=LOG_NAME, signer=self._signer)
+    # --- reading ---------------------------------------------------------------------------
+
+    @property
+    def durable_size(self) -> int:
+        """How many entries may be shown."""
+        return self.head.size if self._commit is None else self._commit.durable
+
+    def checkpoint(self, size: int | None = None) -> bytes:
+        """A signed note over the first ``size`` entries, over all durable ones by default."""
+        size = self.durable_size if size is None else size
+        checkpoint = self.head.checkpoint(log_origin(self.board), size)
+        return sign_checkpoint(checkpoint, name=LOG_NAME, signer=self._hosting.signer)
+
+    async def entries(self, start: int, end: int) -> list[bytes]:
+        """The entries from ``start`` to before ``end``; only durable ones."""
+        if not start < min(end, self.durable_size):
+            return []
+        count = min(end, self.durable_size) - start
+
+        def read() -> list[bytes]:
+            return list(islice(self._hosting.store.entries(self.board, start), count))
+
+        return await self._hosting.run(read)
+
+    # --- one writer, many readers ----------------------------------------------------------
+
+    async def catch_up(self) -> None:
+        """Takes in what the writer has appended since; the writer itself has nothing to do.
+
+        Raises ``StoreIntegrityError`` where an entry does not hold; then the board halts.
+        """
+        if self.writes:
+            return
+        if self._halted:
+            raise ServiceHaltedError(detail=self._halted)
+        async with self._changing:
+            if not self.writes:
+                await self._follow()
+
+    async def promote(self) -> bool:
+        """Becomes the board's writer; whether it was not before.
+
+        Raises ``NotWriterError``, which names the writer, while its lease runs.
+        """
+        if self.writes:
+            return False
+        async with self._changing:
+            if self.writes:
+                return False
+            hosting = self._hosting
+            fence = await hosting.run(hosting.store.acquire, self.board, hosting.holder)
+            await self._follow()
+            self._write_from(self.head.size, fence)
+            return True
+
+    async def renew(self) -> None:
+        """Extends the writer's lease. Raises ``NotWriterError`` where somebody took over."""
+        queue = self._queue
+        await self._hosting.run(self._hosting.store.renew, self.board, queue.fence)
+
+    def close(self) -> None:
+        """Makes everything durable, saves the state, and lets others write."""
+        if self._commit is None or self._commit.lost or self._halted:
+            return
+        self.settle_now()
+        save(self._hosting.store, Replayed(self.head, self.machine, self.genesis))
+        self._hosting.store.release_writer(self.board, self._commit.fence)
+
+    async def _follow(self) -> None:
+        store, start = self._hosting.store, self.head.size
+        if self._commit is not None:
+            # It was the writer: entries that never became durable may be in its state.
+            self._take(await self._hosting.run(replay, store, self.board, save_it=False))
+            self._commit, start = None, self.head.size
+
+        def read() -> list[bytes]:
+            return list(store.entries(self.board, start)) if store.size(self.board) > start else []
+
+        data = await self._hosting.run(read)
+        try:
+            for item in data:
+                self.machine.apply(self.head.extend(item))
+        except AccordError as exc:
+            self._halted = "its stored log does not hold"
+            raise damaged(self.board, exc) from exc

@@ -34,7 +34,8 @@ class ServiceKeys:
                 "seal": base64_encode(X25519PrivateKey.generate().private_bytes_raw()),
             }
             data = canonical_json(document)
-            store.set_setting(_SETTING, data)
+            # Of two services that start on one store at the same time, one makes the keys.
+            data = store.default_setting(_SETTING, data)
         fields = Fields(parse_json(data, what=_SETTING), _SETTING)
         fields.schema(_SCHEMA)
         sign = Ed25519PrivateKey.from_private_bytes(fields.data("sign", size=32))

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from accord.encoding import parse_digest
 from accord.errors import StoreConflictError
-from accord.service._store import check_objects
+from accord.service._fences import Fences
+from accord.service._store import Stored
 
 
 class MemoryStore:
@@ -19,6 +20,8 @@ class MemoryStore:
         self._objects: dict[tuple[str, str], bytes] = {}
         self._secrets: dict[tuple[str, str], bytes] = {}
         self._settings: dict[str, bytes] = {}
+        self._projections: dict[str, tuple[int, bytes]] = {}
+        self._fences = Fences()
         self._closed = False
         self._lock = threading.Lock()
 
@@ -26,29 +29,28 @@ class MemoryStore:
         self._check_open()
         return sorted(self._entries)
 
-    def entries(self, board: str) -> Iterator[bytes]:
+    def size(self, board: str) -> int:
         self._check_open()
-        yield from tuple(self._entries.get(board, ()))
+        return len(self._entries.get(board, ()))
 
-    def append(
-        self,
-        board: str,
-        index: int,
-        entry: bytes,
-        *,
-        objects: Mapping[str, bytes],
-        secrets: Mapping[str, bytes],
-    ) -> None:
+    def entries(self, board: str, start: int = 0) -> Iterator[bytes]:
+        self._check_open()
+        yield from tuple(self._entries.get(board, ())[start:])
+
+    def append(self, board: str, first: int, batch: Sequence[Stored], *, fence: int) -> None:
         parse_digest(board, what="board")
-        check_objects(objects)
         self._check_open()
         with self._lock:
+            self._fences.check(board, fence)
             expected = len(self._entries.get(board, ()))
-            if index != expected:
-                raise StoreConflictError(index=index, board=board, expected=expected)
-            self._entries.setdefault(board, []).append(bytes(entry))
-        self._objects.update({(board, key): bytes(body) for key, body in objects.items()})
-        self._secrets.update({(board, key): bytes(value) for key, value in secrets.items()})
+            if first != expected:
+                raise StoreConflictError(index=first, board=board, expected=expected)
+            for item in batch:
+                self._entries.setdefault(board, []).append(bytes(item.entry))
+                for digest, body in item.objects.items():
+                    self._objects[board, digest] = bytes(body)
+                for name, value in item.secrets.items():
+                    self._secrets[board, name] = bytes(value)
 
     def object(self, board: str, digest: str) -> bytes | None:
         self._check_open()
@@ -65,6 +67,37 @@ class MemoryStore:
     def set_setting(self, name: str, value: bytes) -> None:
         self._check_open()
         self._settings[name] = bytes(value)
+
+    def default_setting(self, name: str, value: bytes) -> bytes:
+        self._check_open()
+        return self._settings.setdefault(name, bytes(value))
+
+    def acquire(self, board: str, holder: str) -> int:
+        self._check_open()
+        with self._lock:
+            return self._fences.acquire(board, holder)
+
+    def renew(self, board: str, fence: int) -> None:
+        self._check_open()
+        with self._lock:
+            self._fences.check(board, fence)
+
+    def release_writer(self, board: str, fence: int) -> None:
+        self._check_open()
+        with self._lock:
+            self._fences.release(board, fence)
+
+    def projection(self, board: str) -> tuple[int, bytes] | None:
+        self._check_open()
+        return self._projections.get(board)
+
+    def save_projection(self, board: str, size: int, data: bytes) -> None:
+        self._check_open()
+        self._projections[board] = (size, bytes(data))
+
+    def drop_projections(self, board: str) -> None:
+        self._check_open()
+        self._projections.pop(board, None)
 
     def close(self) -> None:
         self._closed = True

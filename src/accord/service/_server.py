@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import socket
@@ -10,8 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from accord.channel import TLSIdentity
+from accord.channel import EXTENSION, Exporter, TLSIdentity
 from accord.evidence import Attester
 from accord.service._app import create_app
 from accord.service._core import TrustService
@@ -19,6 +22,41 @@ from accord.service._store import Store
 
 STORE_LABEL = "accord/trust-service/store/v1"
 """What the sealing key of the store is derived for."""
+
+
+class ChannelProtocol(H11Protocol):
+    """HTTP/1.1 whose requests know the TLS connection that they came over (`EXTENSION`)."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app = _OverConnection(self.app, transport.get_extra_info("ssl_object"))
+
+
+class _OverConnection:
+    """The application as one connection's requests meet it."""
+
+    def __init__(self, app: ASGIApp, connection: Exporter) -> None:
+        self._app, self._connection = app, connection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        extensions = {**scope.get("extensions", {}), EXTENSION: self._connection}
+        await self._app({**scope, "extensions": extensions}, receive, send)
+
+
+def server_config(app: ASGIApp, tls: TLSIdentity) -> uvicorn.Config:
+    """How ``app`` is served with the TLS key ``tls``."""
+    return uvicorn.Config(
+        app,
+        http=ChannelProtocol,
+        ws="none",
+        log_level="critical",  # A traceback may quote what it failed on; ours says where.
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ssl_context_factory=lambda _config, _default: tls.server_context(),
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=64 << 10,
+    )
 
 
 def serve(
@@ -39,16 +77,7 @@ def serve(
         clock=lambda: datetime.now(UTC),
         entropy=os.urandom,
     )
-    config = uvicorn.Config(
-        create_app(service),
-        log_level="critical",  # A traceback may quote what it failed on; ours says where.
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        ssl_context_factory=lambda _config, _default: tls.server_context(),
-        timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=64 << 10,
-    )
+    config = server_config(create_app(service), tls)
     with socket.create_server((host, port)) as listener:
         # Inherited by every connection: without it each answer waits 40 ms for a delayed ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -5,22 +5,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from accord.encoding import JSONValue, canonical_json, parse_digest
 from accord.errors import StoreConflictError, StoreKeyError, UnsupportedFormatError
+from accord.service._fences import Fences
 from accord.service._sqlite_file import Row, SQLiteFile
-from accord.service._store import check_objects
-from accord.service._store_seal import FORMAT, KEY_BYTES, MASK_BYTES, Seal, StateDigest, link
-
-_PAGE = 256
-"""Entries read at a time: enough to make the query cheap, small enough to hold."""
+from accord.service._store import Stored
+from accord.service._store_chain import PAGE, Chain, follow, open_record, seal_batch
+from accord.service._store_seal import FORMAT, KEY_BYTES, Seal, StateDigest, link
 
 _SCHEMA = {
     "store": "CREATE TABLE store (format TEXT, salt BLOB, proof BLOB, head BLOB) STRICT",
+    "projection": (
+        "CREATE TABLE projection (board TEXT PRIMARY KEY, size INTEGER, sealed BLOB) STRICT"
+    ),
     "entry": (
         "CREATE TABLE entry (board TEXT, place INTEGER, sealed BLOB,"
         " PRIMARY KEY (board, place)) STRICT"
@@ -33,46 +34,6 @@ _SCHEMA = {
     ),
     "setting": "CREATE TABLE setting (name BLOB PRIMARY KEY, sealed BLOB) STRICT",
 }
-
-
-@dataclass(slots=True)
-class _Board:
-    """What is known of a board without reading its records again."""
-
-    size: int = 0
-    last: bytes = b""
-    """The `link` to the newest record."""
-
-    objects: set[bytes] = field(default_factory=set)
-    """Masked digests of the bodies that are there."""
-
-    secrets: dict[bytes, bytes] = field(default_factory=dict)
-    """By masked name, the `link` to the record that holds the latest value."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """An entry, with what came with it: masks of bodies, masks and links of secrets."""
-
-    objects: tuple[bytes, ...]
-    secrets: Mapping[bytes, bytes]
-    entry: bytes
-
-    def pack(self) -> bytes:
-        counts = len(self.objects).to_bytes(4) + len(self.secrets).to_bytes(4)
-        pairs = [part for pair in self.secrets.items() for part in pair]
-        return counts + b"".join([*self.objects, *pairs]) + self.entry
-
-    @classmethod
-    def unpack(cls, data: bytes) -> _Record:
-        """The inverse; ``data`` is authentic already."""
-        objects, secrets = int.from_bytes(data[:4]), int.from_bytes(data[4:8])
-        end = 8 + (objects + 2 * secrets) * MASK_BYTES
-        parts = [data[at : at + MASK_BYTES] for at in range(8, end, MASK_BYTES)]
-        pairs = parts[objects:]
-        return cls(
-            tuple(parts[:objects]), dict(zip(pairs[::2], pairs[1::2], strict=True)), data[end:]
-        )
 
 
 class SQLiteStore:
@@ -98,8 +59,9 @@ class SQLiteStore:
             raise RuntimeError(message)
         self._lock = threading.Lock()
         self._closed = False
-        self._boards: dict[str, _Board] = {}
+        self._boards: dict[str, Chain] = {}
         self._settings: dict[bytes, int] = {}
+        self._fences = Fences()
         self._file = SQLiteFile(path, make=lambda file: _make(file, key))
         try:
             self._seal = self._header(key)
@@ -114,29 +76,39 @@ class SQLiteStore:
         with self._open():
             return sorted(self._boards)
 
-    def entries(self, board: str) -> Iterator[bytes]:
+    def size(self, board: str) -> int:
         with self._open():
-            known = self._boards.get(board, _Board())
+            return self._boards.get(board, Chain()).size
+
+    def entries(self, board: str, start: int = 0) -> Iterator[bytes]:
+        with self._open():
+            known = self._boards.get(board, Chain())
             size, last = known.size, known.last
-        previous = b""
-        for start in range(0, size, _PAGE):
+            previous = b""
+            if 0 < start <= size:
+                previous = link(self._rows(board, start - 1, start)[0][1])
+        for begin in range(start, size, PAGE):
             with self._open():
-                rows = self._rows(board, start, min(start + _PAGE, size))
+                rows = self._rows(board, begin, min(begin + PAGE, size))
             for place, sealed in rows:
-                yield self._record(board, place, sealed, previous).entry
+                yield open_record(
+                    self._seal, board, place, sealed, previous, self._file.changed
+                ).entry
                 previous = link(sealed)
-        if previous != last:
+        if start <= size and previous != last:
             raise self._file.changed("the last entry is another one")
 
     def object(self, board: str, digest: str) -> bytes | None:
         name = self._seal.mask("object", board, digest)
         with self._open():
-            if board not in self._boards or name not in self._boards[board].objects:
-                return None
             rows = self._file.query(
                 "SELECT sealed FROM object WHERE board = ? AND name = ?", board, name
             )
-        return self._opened(rows, "object", board, name.hex())
+        if rows:
+            return self._opened(rows, "object", board, name.hex())
+        if self._names_object(board, name):
+            raise self._file.changed("a body is missing")
+        return None
 
     def secret(self, board: str, name: str) -> bytes | None:
         mask = self._seal.mask("secret", board, name)
@@ -166,61 +138,84 @@ class SQLiteStore:
 
     # --- writing ---------------------------------------------------------------------------
 
-    def append(
-        self,
-        board: str,
-        index: int,
-        entry: bytes,
-        *,
-        objects: Mapping[str, bytes],
-        secrets: Mapping[str, bytes],
-    ) -> None:
+    def append(self, board: str, first: int, batch: Sequence[Stored], *, fence: int) -> None:
         parse_digest(board, what="board")
-        check_objects(objects)
         with self._open():
-            known = self._boards.get(board, _Board())
-            if index != known.size:
-                raise StoreConflictError(index=index, board=board, expected=known.size)
-            bodies = {self._seal.mask("object", board, key): body for key, body in objects.items()}
-            bodies = {name: body for name, body in bodies.items() if name not in known.objects}
-            values = {
-                mask: self._seal.seal(value, "secret", board, mask.hex())
-                for name, value in secrets.items()
-                for mask in (self._seal.mask("secret", board, name),)
-            }
-            links = {mask: link(sealed) for mask, sealed in values.items()}
-            sealed = self._seal.seal(
-                _Record(tuple(bodies), links, entry).pack(),
-                *("entry", board, index, known.last.hex()),
-            )
-            after = self._board_mark(board, index + 1, link(sealed))
-            digest = self._digest.swapped(self._board_mark(board, index, known.last), after)
+            self._fences.check(board, fence)
+            known = self._boards.get(board, Chain())
+            if first != known.size:
+                raise StoreConflictError(index=first, board=board, expected=known.size)
+            sealed = seal_batch(self._seal, board, known, batch)
+            before = self._board_mark(board, known.size, known.last)
+            after = self._board_mark(board, sealed.size, sealed.last)
+            digest = self._digest.swapped(before, after)
+            insert = self._file.query
             with self._file.transaction():
-                self._file.query("INSERT INTO entry VALUES (?, ?, ?)", board, index, sealed)
-                for mask, body in bodies.items():
-                    record = self._seal.seal(body, "object", board, mask.hex())
-                    self._file.query("INSERT INTO object VALUES (?, ?, ?)", board, mask, record)
-                for mask, record in values.items():
-                    self._file.query(
-                        "INSERT OR REPLACE INTO secret VALUES (?, ?, ?)", board, mask, record
-                    )
+                for place, entry in enumerate(sealed.entries, first):
+                    insert("INSERT INTO entry VALUES (?, ?, ?)", board, place, entry)
+                for mask, body in sealed.objects.items():
+                    insert("INSERT OR IGNORE INTO object VALUES (?, ?, ?)", board, mask, body)
+                for mask, value in sealed.secrets.items():
+                    insert("INSERT OR REPLACE INTO secret VALUES (?, ?, ?)", board, mask, value)
                 self._write_head(digest)
             # What is known changes only after the disk has it.
-            known.size, known.last = index + 1, link(sealed)
-            known.objects.update(bodies)
-            known.secrets.update(links)
+            sealed.extend(known)
             self._boards[board], self._digest = known, digest
 
     def set_setting(self, name: str, value: bytes) -> None:
         mask = self._seal.mask("setting", name)
         with self._open():
-            sealed = self._seal.seal(value, "setting", mask.hex())
-            mark = self._setting_mark(mask, sealed)
-            digest = self._digest.swapped(self._settings.get(mask, 0), mark)
+            self._set(mask, value)
+
+    def default_setting(self, name: str, value: bytes) -> bytes:
+        mask = self._seal.mask("setting", name)
+        with self._open():
+            if mask not in self._settings:
+                self._set(mask, value)
+        return self.setting(name) or b""
+
+    def _set(self, mask: bytes, value: bytes) -> None:
+        sealed = self._seal.seal(value, "setting", mask.hex())
+        mark = self._setting_mark(mask, sealed)
+        digest = self._digest.swapped(self._settings.get(mask, 0), mark)
+        with self._file.transaction():
+            self._file.query("INSERT OR REPLACE INTO setting VALUES (?, ?)", mask, sealed)
+            self._write_head(digest)
+        self._settings[mask], self._digest = mark, digest
+
+    # --- the writer and what it can compute again ------------------------------------------
+
+    def acquire(self, board: str, holder: str) -> int:
+        with self._open():
+            return self._fences.acquire(board, holder)
+
+    def renew(self, board: str, fence: int) -> None:
+        with self._open():
+            self._fences.check(board, fence)
+
+    def release_writer(self, board: str, fence: int) -> None:
+        with self._open():
+            self._fences.release(board, fence)
+
+    def projection(self, board: str) -> tuple[int, bytes] | None:
+        with self._open():
+            rows = self._file.query("SELECT size, sealed FROM projection WHERE board = ?", board)
+        if not rows:
+            return None
+        size = rows[0][0]
+        return size, self._opened([rows[0][1:]], "projection", board, size)
+
+    def save_projection(self, board: str, size: int, data: bytes) -> None:
+        with self._open():
+            sealed = self._seal.seal(data, "projection", board, size)
             with self._file.transaction():
-                self._file.query("INSERT OR REPLACE INTO setting VALUES (?, ?)", mask, sealed)
-                self._write_head(digest)
-            self._settings[mask], self._digest = mark, digest
+                self._file.query(
+                    "INSERT OR REPLACE INTO projection VALUES (?, ?, ?)", board, size, sealed
+                )
+
+    def drop_projections(self, board: str) -> None:
+        with self._open(), self._file.transaction():
+            self._file.query("DELETE FROM projection WHERE board = ?", board)
 
     def close(self) -> None:
         with self._lock:
@@ -258,19 +253,17 @@ class SQLiteStore:
             raise self._file.changed("the database is damaged")
         digest = StateDigest()
         # (2) Every board has entries 0, 1, 2, ... and each opens after the one before it.
+        expected: set[Row] = set()
         for board, count in self._file.query("SELECT board, count(*) FROM entry GROUP BY board"):
-            known = _Board()
-            for start in range(0, count, _PAGE):
-                for place, sealed in self._rows(board, start, min(start + _PAGE, count)):
-                    record = self._record(board, place, sealed, known.last)
-                    known.objects.update(record.objects)
-                    known.secrets.update(record.secrets)
-                    known.size, known.last = place + 1, link(sealed)
+            known = Chain()
+            for start in range(0, count, PAGE):
+                rows = [row[1] for row in self._rows(board, start, min(start + PAGE, count))]
+                bodies = follow(self._seal, board, known, rows, self._file.changed)
+                expected.update((board, name) for name in bodies)
             digest = digest.swapped(0, self._board_mark(board, known.size, known.last))
             self._boards[board] = known
         # (3) Bodies and secrets are those that the entries brought: none gone, none added.
-        bodies = set(self._file.query("SELECT board, name FROM object"))
-        if bodies != {(b, name) for b, known in self._boards.items() for name in known.objects}:
+        if set(self._file.query("SELECT board, name FROM object")) != expected:
             raise self._file.changed("bodies are missing or added")
         values = [
             (board, name, link(sealed) if isinstance(sealed, bytes) else None)
@@ -301,10 +294,20 @@ class SQLiteStore:
         )
         if [row[0] for row in rows] != list(range(start, end)):
             raise self._file.changed(f"entries {start} to {end - 1} are not all there")
+        if not all(isinstance(row[1], bytes) for row in rows):
+            raise self._file.changed("an entry has another type")
         return rows
 
-    def _record(self, board: str, place: int, sealed: bytes, previous: bytes) -> _Record:
-        return _Record.unpack(self._opened([(sealed,)], "entry", board, place, previous.hex()))
+    def _names_object(self, board: str, name: bytes) -> bool:
+        """Whether an entry brought this body: a search through all, for what should be there."""
+        known = Chain()
+        for start in range(0, self.size(board), PAGE):
+            with self._open():
+                rows = self._rows(board, start, min(start + PAGE, self._boards[board].size))
+            sealed = [row[1] for row in rows]
+            if name in follow(self._seal, board, known, sealed, self._file.changed):
+                return True
+        return False
 
     def _opened(self, rows: list[Row], *place: JSONValue) -> bytes:
         """The plaintext of the one sealed field in ``rows``, which must be there."""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from accord.encoding import JSONValue, canonical_json
 
-FORMAT = "accord.store.v1"
+FORMAT = "accord.store.v2"
 
 KEY_BYTES = 32
 MASK_BYTES = 32

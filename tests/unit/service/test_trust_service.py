@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,9 +30,10 @@ from accord.identity import sign_statement
 from accord.ledger import Entry, Ledger
 from accord.policy import Assurance, Policy
 from accord.release import Challenges, RunOutcome, RunStatement, _challenges
-from accord.service import MemoryStore, TrustService
+from accord.service import MemoryStore, Store, TrustService
 from accord.service._app import _refused
-from accord.service._host import BoardHost
+from accord.service._host import BoardHost, Hosting
+from accord.service._store import Stored
 
 
 @pytest.fixture
@@ -44,18 +46,25 @@ class FullDisk(MemoryStore):
 
     full = False
 
-    def append(
-        self,
-        board: str,
-        index: int,
-        entry: bytes,
-        *,
-        objects: Mapping[str, bytes],
-        secrets: Mapping[str, bytes],
-    ) -> None:
+    def append(self, board: str, first: int, batch: Sequence[Stored], *, fence: int) -> None:
         if self.full:
             raise OSError(28, "No space left on device")
-        super().append(board, index, entry, objects=objects, secrets=secrets)
+        super().append(board, first, batch, fence=fence)
+
+
+def add(store: Store, board: str, index: int, entry: bytes) -> None:
+    store.append(board, index, [Stored(entry)], fence=store.acquire(board, "test"))
+
+
+def hosting(wire: InProcess, store: Store) -> Hosting:
+    """What a host needs besides its board, without a service."""
+    return Hosting(
+        store=store,
+        clock=lambda: datetime.now(UTC),
+        signer=wire.identity("ann").signer,
+        pool=ThreadPoolExecutor(1),
+        holder="test",
+    )
 
 
 def policy(wire: InProcess) -> Policy:
@@ -96,7 +105,7 @@ def test_founding_twice_is_founding_once(wire: InProcess) -> None:
     """The same genesis again changes nothing."""
     answer = wire.post("/v1/boards", wire.envelope.to_json())
 
-    assert (answer.status_code, wire.host.ledger.size) == (201, 2)
+    assert (answer.status_code, wire.host.head.size) == (201, 2)
 
 
 def test_a_vote_counts_although_the_service_died_first(hardware: Hardware, tmp_path: Path) -> None:
@@ -104,29 +113,30 @@ def test_a_vote_counts_although_the_service_died_first(hardware: Hardware, tmp_p
     rule = {"policy.enact": {"all": ["role:code-owner"]}}
     wire, store = InProcess(hardware, tmp_path, rule), MemoryStore()
     service = make_service(hardware.attester(Role.SERVICE), store=store)
-    host = service.found(wire.envelope)
+    host = asyncio.run(service.found(wire.envelope))
     proposed = proposal(wire, "bob")
-    service.submit(host, proposed, None)
-    entry = Entry(host.ledger.size, host.now(), ballot(wire, "bob", proposed))
+    asyncio.run(service.submit(host, proposed, None))
+    entry = Entry(host.head.size, host.now(), ballot(wire, "bob", proposed))
     # What the store holds after a kill at the worst moment: the vote, and nothing after it.
-    store.append(host.board, entry.index, host.ledger.encode_next(entry), objects={}, secrets={})
+    add(store, host.board, entry.index, host.head.encode_next(entry))
     again = make_service(hardware.attester(Role.SERVICE), store=store)
 
-    assert again.host(host.board).machine.board.policy("job") is not None
+    assert asyncio.run(again.host(host.board)).machine.board.policy("job") is not None
 
 
 def test_a_full_disk_halts_the_board_and_loses_nothing(hardware: Hardware, tmp_path: Path) -> None:
     """What could not be made durable is not acknowledged, and nothing after it is accepted."""
     wire, store = InProcess(hardware, tmp_path), FullDisk()
     service = make_service(hardware.attester(Role.SERVICE), store=store)
-    host = service.found(wire.envelope)
+    host = asyncio.run(service.found(wire.envelope))
     store.full = True
     with pytest.raises(ServiceHaltedError):
-        service.submit(host, proposal(wire, "bob"), None)
+        asyncio.run(service.submit(host, proposal(wire, "bob"), None))
     store.full = False
     with pytest.raises(ServiceHaltedError):
-        service.submit(host, proposal(wire, "ann"), None)
-    again = make_service(hardware.attester(Role.SERVICE), store=store).host(host.board)
+        asyncio.run(service.submit(host, proposal(wire, "ann"), None))
+    service = make_service(hardware.attester(Role.SERVICE), store=store)
+    again = asyncio.run(service.host(host.board))
 
     assert again.machine.board.proposals == {}
 
@@ -136,7 +146,7 @@ def rewritten(store: MemoryStore, board: str, change: Callable[[list[bytes]], No
     change(entries)
     copy = MemoryStore()
     for index, entry in enumerate(entries):
-        copy.append(board, index, entry, objects={}, secrets={})
+        add(copy, board, index, entry)
     return copy
 
 
@@ -145,15 +155,12 @@ def test_a_stored_log_that_does_not_hold_stops_the_start(
 ) -> None:
     """Changed, missing and foreign entries are noticed when the service starts, in words."""
     wire, store = InProcess(hardware, tmp_path), MemoryStore()
-    host = make_service(hardware.attester(Role.SERVICE), store=store).found(wire.envelope)
+    service = make_service(hardware.attester(Role.SERVICE), store=store)
+    host = asyncio.run(service.found(wire.envelope))
 
     def load(damaged: MemoryStore, board: str = host.board) -> None:
-        signer = wire.identity("ann").signer
         BoardHost.load(
-            host.board if board == host.board else sha256(b"other"),
-            store=damaged,
-            clock=lambda: datetime.now(UTC),
-            signer=signer,
+            host.board if board == host.board else sha256(b"other"), hosting(wire, damaged)
         )
 
     def cut(entries: list[bytes]) -> None:
@@ -166,7 +173,7 @@ def test_a_stored_log_that_does_not_hold_stops_the_start(
         with pytest.raises(StoreIntegrityError):
             load(rewritten(store, host.board, change))
     foreign = MemoryStore()
-    foreign.append(sha256(b"other"), 0, next(store.entries(host.board)), objects={}, secrets={})
+    add(foreign, sha256(b"other"), 0, next(store.entries(host.board)))
     with pytest.raises(StoreIntegrityError):
         load(foreign, sha256(b"other"))
 
@@ -182,7 +189,7 @@ def test_time_does_not_go_back(hardware: Hardware, tmp_path: Path) -> None:
         clock=lambda: times[0],
         entropy=bytes,
     )
-    host = service.found(wire.envelope)
+    host = asyncio.run(service.found(wire.envelope))
     times[0] -= timedelta(days=1)
 
     assert host.now() == datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -193,9 +200,9 @@ def test_members_cannot_say_what_the_service_says(wire: InProcess) -> None:
     signer = wire.identity("ann").signer
     for kind in ("enactment", "release", "service-start", "run", "genesis"):
         with pytest.raises(UnsupportedFormatError):
-            wire.service.submit(wire.host, sign_statement(kind, {}, [signer]), None)
+            asyncio.run(wire.service.submit(wire.host, sign_statement(kind, {}, [signer]), None))
     with pytest.raises(UnsupportedFormatError):
-        wire.service.record_run(wire.host, sign_statement("ballot", {}, [signer]))
+        asyncio.run(wire.service.record_run(wire.host, sign_statement("ballot", {}, [signer])))
 
 
 def test_a_run_that_was_never_released_cannot_end(wire: InProcess) -> None:
@@ -215,7 +222,7 @@ def test_a_run_that_was_never_released_cannot_end(wire: InProcess) -> None:
     )
     envelope = sign_statement("run", statement.to_json(), [wire.identity("ann").signer])
     with pytest.raises(UnknownRunError):
-        wire.service.record_run(wire.host, envelope)
+        asyncio.run(wire.service.record_run(wire.host, envelope))
 
 
 def test_what_nobody_foresaw_is_answered_with_a_reference(

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which secrets a service gets, and whether those who share them still agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from accord.board import BoardState
+from accord.encoding import Digest
+from accord.errors import ExportWithdrawnError, UnknownAssetError
+from accord.policy import AUTHORITY, IDENTITY, Policy, SecretKind, SecretSpec, Service, names_in
+from accord.release._records import SecretUse
+
+
+def referenced_secrets(service: Service) -> tuple[str, ...]:
+    """The secrets that the service's templates name; no others are released to it."""
+    names = {item.name for _, text in service.templates() for item in names_in(text)}
+    return tuple(sorted(names - {AUTHORITY, IDENTITY}))
+
+
+def secret_uses(
+    board: BoardState, policy: Policy, service: Service, peers: Mapping[str, Digest]
+) -> tuple[SecretUse, ...]:
+    """The secrets that a release to ``service`` hands out, and where each comes from.
+
+    ``peers`` holds, for imports from other trust services, the version of the exporting policy
+    that the other service named; that it said so is *not* checked here.
+    Raises ``ExportWithdrawnError`` or ``UnknownAssetError``.
+    """
+    return tuple(
+        _use(board, policy, name, policy.secrets[name], peers)
+        for name in referenced_secrets(service)
+    )
+
+
+def _use(
+    board: BoardState, policy: Policy, name: str, spec: SecretSpec, peers: Mapping[str, Digest]
+) -> SecretUse:
+    if spec.kind is SecretKind.ASSET:
+        record = board.assets.get(spec.asset or "")
+        if record is None:
+            raise UnknownAssetError(asset=spec.asset)
+        return SecretUse(name, f"asset:{spec.asset}", record.offered_by)
+    if spec.kind is not SecretKind.IMPORT:
+        return SecretUse(name, f"policy:{policy.name}", policy.digest)
+    if spec.service is not None:
+        version = peers.get(name)
+        if version is None or (spec.pin is not None and spec.pin != version):
+            detail = "the other trust service has another version"
+            raise _withdrawn(policy, spec, detail)
+        return SecretUse(name, f"peer:{spec.service.board}:{spec.policy}", version)
+    exporter = exporting_policy(board, policy, spec)
+    return SecretUse(name, f"policy:{exporter.name}", exporter.digest)
+
+
+def exporting_policy(board: BoardState, importer: Policy, spec: SecretSpec) -> Policy:
+    """The policy in force that shares what ``spec`` imports, if it still does.
+
+    Both sides are looked at anew each time: consent that has ended, or a pin that no longer
+    fits, ends the sharing. Raises ``ExportWithdrawnError``.
+    """
+    exporter = board.policy(spec.policy or "")
+    if exporter is None:
+        raise _withdrawn(importer, spec, "there is no such policy")
+    if spec.pin is not None and spec.pin != exporter.digest:
+        raise _withdrawn(importer, spec, f"the pin is {spec.pin}, in force is {exporter.digest}")
+    shared = any(
+        export.secret == spec.secret
+        and export.covers(importer.name, importer.digest, board=None, log_key=None)
+        for export in exporter.exports
+    )
+    if not shared:
+        raise _withdrawn(
+            importer, spec, "it is not exported to that policy, or not to this version"
+        )
+    return exporter
+
+
+def _withdrawn(importer: Policy, spec: SecretSpec, detail: str) -> ExportWithdrawnError:
+    return ExportWithdrawnError(
+        importer=importer.name, secret=spec.secret, exporter=spec.policy, detail=detail
+    )
