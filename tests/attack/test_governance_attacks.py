@@ -308,7 +308,7 @@ def test_owner_who_loses_an_input_is_asked(world: World) -> None:
 def test_policy_hidden_in_a_proposal_is_read_strictly(world: World) -> None:
     """A field that one reader skips and another obeys has no place in what is voted on."""
     body = world.proposal_of().to_json()
-    body["policy"]["services"]["train"]["debug"] = True
+    body["actions"][0]["policy"]["services"]["train"]["debug"] = True
 
     with world.refuses(MalformedError, r"policy\.services\.train is malformed: unknown field"):
         world.say("proposal", body, "lab")
@@ -467,7 +467,7 @@ def test_every_flipped_byte_of_a_ballot_is_refused(world: World, proposal: Diges
 def test_second_spelling_of_a_proposal_is_another_proposal(world: World) -> None:
     """A default left out means the same policy, but votes on one are not votes on the other."""
     body = world.proposal_of().to_json()
-    del body["policy"]["services"]["train"]["network"]
+    del body["actions"][0]["policy"]["services"]["train"]["network"]
     short = world.say("proposal", body, "lab").digest
     full = world.propose()
     for member in MEMBERS:
@@ -475,6 +475,6 @@ def test_second_spelling_of_a_proposal_is_another_proposal(world: World) -> None
     known = world.machine.board.proposals
 
     assert short != full
-    assert known[short].proposal.policy.digest == known[full].proposal.policy.digest
+    assert known[short].proposal.policies[0].digest == known[full].proposal.policies[0].digest
     with world.refuses(ApprovalsMissingError):
         world.enact(full)

@@ -25,6 +25,7 @@ from tests.support.board import (
     terms,
     variant_json,
 )
+from tests.support.gate import decide
 
 from accord.encoding import Digest, EnvelopeSignature
 from accord.errors import (
@@ -64,7 +65,6 @@ from accord.release import (
     Release,
     ReleaseRequest,
     RunOutcome,
-    decide,
     grant_context,
     service_binding,
     shield_binding,

@@ -26,6 +26,7 @@ from tests.support.board import (
     terms,
     variant_json,
 )
+from tests.support.gate import decide
 from tests.support.wire import InProcess
 
 from accord.board import Ballot, Choice
@@ -57,7 +58,6 @@ from accord.release import (
     RunOutcome,
     RunOutput,
     ServiceStart,
-    decide,
     log_origin,
     service_binding,
 )
@@ -492,7 +492,8 @@ def test_service_does_not_acknowledge_unsigned_copies(
             "board": service.genesis.digest,
             "author": "ann",
             "title": "a job",
-            "policy": policy,
+            "base": service.genesis.charter.digest,
+            "actions": [{"action": "policy.enact", "policy": policy}],
             "expires": "2099-01-01T00:00:00Z",
         },
         [ann.signer],

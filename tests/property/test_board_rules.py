@@ -65,7 +65,7 @@ def model(rule: Any, approvals: frozenset[str], roles: Any, owners: frozenset[st
 def test_rule_means_what_the_model_says(document: Any, roles: Any, owners: frozenset[str]) -> None:
     """For every set of approvals; and written as it was read."""
     rule = Rule.from_json(document, "rule")
-    electorate = Electorate(roles, owners)
+    electorate = Electorate(roles, affected_owners=owners)
 
     assert document == rule.to_json()
     for approvals in subsets():
@@ -76,7 +76,7 @@ def test_rule_means_what_the_model_says(document: Any, roles: Any, owners: froze
 @given(RULES, ROLES, SOME)
 def test_another_approval_never_hurts(document: Any, roles: Any, owners: frozenset[str]) -> None:
     """Monotone: nobody can block by agreeing, or be outvoted by more agreement."""
-    rule, electorate = Rule.from_json(document, "rule"), Electorate(roles, owners)
+    rule, electorate = Rule.from_json(document, "rule"), Electorate(roles, affected_owners=owners)
     for approvals in subsets():
         if rule.satisfied(approvals, electorate):
             for member in MEMBERS:
@@ -89,7 +89,7 @@ def test_nothing_is_missing_exactly_where_satisfied(
     document: Any, roles: Any, owners: frozenset[str]
 ) -> None:
     """And what is missing names nobody who has approved already."""
-    rule, electorate = Rule.from_json(document, "rule"), Electorate(roles, owners)
+    rule, electorate = Rule.from_json(document, "rule"), Electorate(roles, affected_owners=owners)
     for approvals in subsets():
         missing = rule.missing(approvals, electorate)
         assert (not missing) is rule.satisfied(approvals, electorate)
@@ -104,7 +104,7 @@ def test_accepted_constitution_can_be_satisfied(document: Any, roles: Any) -> No
     everybody = frozenset(MEMBERS)
     possible = model(document, everybody, roles, everybody)
     try:
-        constitution.check(roles)
+        constitution.check(Electorate(roles, affected_owners=everybody))
     except ConstitutionError:
         assert not possible
     else:

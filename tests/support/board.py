@@ -70,7 +70,13 @@ MEMBERS = MappingProxyType(
     {"ann": "data-owner", "bob": "data-owner", "lab": "code-owner", "clinic": "result-user"}
 )
 CONSTITUTION: Mapping[str, Any] = MappingProxyType(
-    {"policy.enact": {"all": ["affected_owners", "role:result-user"]}}
+    {
+        "policy.enact": {
+            "approve": {"all": ["affected_owners", "role:result-user"]},
+            "veto": [],
+            "notice_s": 0,
+        }
+    }
 )
 MRTD = bytes(range(48))
 OTHER_MRTD = bytes(48)
@@ -134,8 +140,11 @@ def variant_json(*, mrtd: bytes = MRTD, simulated: bool = True, **changes: Any) 
 
 
 def genesis_json(**changes: Any) -> JSON:
-    """The genesis of ann, bob, lab and clinic; ``changes`` replace fields."""
-    return {
+    """The genesis of ann, bob, lab and clinic; ``changes`` replace fields.
+
+    Bare rules of a constitution are written out.
+    """
+    document = {
         "schema": "accord.genesis.v1",
         "name": "screening",
         "founded": format_time(NOW - timedelta(days=1)),
@@ -146,13 +155,28 @@ def genesis_json(**changes: Any) -> JSON:
         "freshness": "solo",
         **changes,
     }
+    return {**document, "constitution": constitution_json(document["constitution"])}
+
+
+def constitution_json(rules: Mapping[str, Any]) -> JSON:
+    """A constitution with every field written out; a bare rule has no veto and no notice."""
+    written = {}
+    for action, rule in rules.items():
+        whole = rule if isinstance(rule, dict) and "approve" in rule else {"approve": rule}
+        written[action] = {"veto": [], "notice_s": 0, **whole}
+    return written
 
 
 def member_json(name: str, *roles: str, key: str | None = None) -> JSON:
     """A member of a genesis; ``key`` takes the keys of somebody else."""
     holder = Person.of(key or name)
     identity = PublicIdentity(name, holder.signer.verify_key, holder.seal_key)
-    return {"identity": identity.to_json(), "roles": sorted(roles)}
+    return {
+        "identity": identity.to_json(),
+        "roles": sorted(roles),
+        "weight": 1,
+        "attestation": [],
+    }
 
 
 def sign_genesis(document: JSON, *signers: str) -> Envelope:
@@ -216,7 +240,9 @@ class World:
 
     @classmethod
     def founded(cls, **changes: Any) -> World:
-        entry = Entry(0, NOW, sign_genesis(genesis_json(**changes)))
+        # The signed form has every default written out.
+        document = Genesis.from_json(genesis_json(**changes)).to_json()
+        entry = Entry(0, NOW, sign_genesis(document))
         return cls(Machine.found(entry), [entry])
 
     @classmethod

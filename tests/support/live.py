@@ -23,7 +23,7 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from accord.board import Choice, Genesis, Terms
+from accord.board import Choice, EnactPolicy, Genesis, Terms
 from accord.channel import TLSIdentity
 from accord.client import (
     MemberHome,
@@ -264,7 +264,7 @@ class Board:
                 member,
                 session,
                 machine,
-                policy=policy,
+                actions=(EnactPolicy(policy),),
                 title=title,
                 now=now,
                 expires=now + timedelta(days=1),

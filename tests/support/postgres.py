@@ -65,9 +65,9 @@ class Postgres:
             db.execute(f"CREATE DATABASE {name}".encode())
         return self.dsn(name)
 
-    def start(self) -> None:
+    def start(self, *, fsync: str = "on") -> None:
         user = _user()
-        options = {"fsync": "on", "listen_addresses": "", "max_connections": "60"}
+        options = {"fsync": fsync, "listen_addresses": "", "max_connections": "60"}
         options |= {"unix_socket_directories": str(self.folder), "shared_buffers": "32MB"}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -13,6 +13,7 @@ from accord.board._action import (
     UpdateMember,
     read_action,
 )
+from accord.board._approval import ApprovalAnswer, ApprovalRequest
 from accord.board._asset import AssetKind, AssetOffer, AssetWithdrawal, Terms
 from accord.board._charter import Charter
 from accord.board._constitution import Action, ActionRule, Constitution
@@ -24,6 +25,7 @@ from accord.board._execution import (
     parse_scope,
 )
 from accord.board._genesis import Freshness, Genesis, verify_genesis
+from accord.board._lint import Finding, lint_constitution
 from accord.board._member import ApprovalService, Member
 from accord.board._proposal import (
     Ballot,
@@ -34,16 +36,20 @@ from accord.board._proposal import (
 )
 from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus, Requirement
 from accord.board._requirements import is_current, owner_of, requirements
+from accord.board._snapshot import MAX_RECORDS, board_to_json, read_board
 from accord.board._state import BoardState
 from accord.policy import AFFECTED_OWNERS, Electorate, Rule, RuleKind
 
 __all__ = [
     "AFFECTED_OWNERS",
+    "MAX_RECORDS",
     "WHOLE_BOARD",
     "Action",
     "ActionRule",
     "AddMember",
     "Amendment",
+    "ApprovalAnswer",
+    "ApprovalRequest",
     "ApprovalService",
     "AssetKind",
     "AssetOffer",
@@ -58,6 +64,7 @@ __all__ = [
     "EnactPolicy",
     "Enactment",
     "ExecutionStop",
+    "Finding",
     "Freshness",
     "Genesis",
     "InstanceToken",
@@ -77,10 +84,13 @@ __all__ = [
     "StopRecord",
     "Terms",
     "UpdateMember",
+    "board_to_json",
     "is_current",
+    "lint_constitution",
     "owner_of",
     "parse_scope",
     "read_action",
+    "read_board",
     "requirements",
     "verify_genesis",
 ]

@@ -159,8 +159,11 @@ def _electorate(state: BoardState, item: ProposedAction) -> Electorate:
     assets: set[str] = set()
     owners: set[str] = set()
     stoppers: set[str] = set()
+    needed: set[str] = set()
     match item:
         case EnactPolicy(policy):
+            needed = {owner_of(asset) for asset in policy.assets}
+            needed = needed.union(*(state.lineage_of(asset) for asset in policy.assets))
             assets |= policy.assets
             current = state.policy(policy.name)
             if current is not None:  # Whoever loses something is affected as well.
@@ -179,10 +182,12 @@ def _electorate(state: BoardState, item: ProposedAction) -> Electorate:
             assets |= state.assets.keys()
     owners |= {owner_of(asset) for asset in assets}
     lineage = owners.union(*(state.lineage_of(asset) for asset in assets))
+    # Whoever has left cannot be asked, and holds up nothing but the use of what was theirs.
+    here = state.members.keys() | needed
     return Electorate(
         roles=state.charter.roles,
         weights=state.charter.weights,
-        affected_owners=frozenset(owners),
-        lineage_owners=frozenset(lineage),
+        affected_owners=frozenset(owners & here),
+        lineage_owners=frozenset(lineage & here),
         stoppers=frozenset(stoppers),
     )

@@ -20,14 +20,16 @@ from accord.board._member import Member
 from accord.board._proposal import Ballot, Choice, Enactment, Proposal, ProposalWithdrawal
 from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus
 from accord.board._requirements import action_rules, is_current, owner_of, requirements, vetoers
-from accord.encoding import Digest
+from accord.encoding import Digest, format_time
 from accord.errors import (
     ApprovalsMissingError,
     DuplicateStatementError,
     EnactmentInvalidError,
     EvidenceMissingError,
+    MalformedError,
     NotAMemberError,
     ProposalClosedError,
+    ProposalTimeError,
     StaleStatementError,
     TokenError,
     TooManyProposalsError,
@@ -202,8 +204,15 @@ class BoardState:
         notice_s = max(rule.notice_s for rule in rules)
         voting = [rule.voting_s for rule in rules if rule.voting_s is not None]
         latest = time + timedelta(seconds=min(voting)) if voting else proposal.expires
-        if not time + timedelta(seconds=notice_s) < proposal.expires <= latest:
+        if time >= proposal.expires:
             raise ProposalClosedError(proposal=statement.digest, status=ProposalStatus.EXPIRED)
+        earliest = time + timedelta(seconds=notice_s)
+        if not earliest < proposal.expires <= latest:
+            raise ProposalTimeError(
+                expires=format_time(proposal.expires),
+                earliest=format_time(earliest),
+                latest=format_time(latest),
+            )
         settled = self._settled(time)
         mine = [
             record
@@ -253,8 +262,11 @@ class BoardState:
         self._must_be_here(ballot.board)
         member = self._must_be_signed_by(ballot.member, statement)
         record = self._undecided(ballot.proposal, time)
-        if member.attestation and ballot.evidence is None:
+        attested = ballot.evidence is not None and ballot.challenge is not None
+        if member.attestation and not attested:
             raise EvidenceMissingError(member=member.name)
+        if ballot.evidence is not None and not member.attestation:
+            raise MalformedError(what="ballot.evidence", detail=f"{member.name} is not automated")
         earlier = record.ballots.get(ballot.member)
         if earlier is not None and ballot.sequence <= earlier.sequence:
             raise StaleStatementError(

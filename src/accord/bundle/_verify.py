@@ -7,27 +7,27 @@ Written to be read by an auditor. Every step is numbered as in docs/spec/bundle.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from accord.board import Freshness, Genesis
 from accord.bundle._files import CHECKPOINT, BundleFiles, entry_name, object_name
+from accord.bundle._proofs import Proof, replay
 from accord.encoding import Digest, JSONValue, format_time, sha256
 from accord.errors import AccordError, BundleContentError, BundleFileError, BundleGenesisError
 from accord.evidence import (
     PRIVATE_CLAIMS,
-    Binding,
     Claims,
     Evidence,
     RootKind,
     appraise,
     verify,
 )
-from accord.ledger import Ledger, verify_checkpoint
-from accord.policy import AttestationVariant
+from accord.ledger import verify_checkpoint
+from accord.policy import Channel, Network
 from accord.release import (
     LOG_NAME,
     Machine,
+    Release,
     RunOutcome,
     RunRecord,
     RunStatement,
@@ -69,6 +69,9 @@ class BundleReport:
             "assurance": self.statement.assurance.value,
             "service_assurance": self.service_claims.assurance.value,
             "shield_assurance": self.claims.assurance.value,
+            "channel": self.record.release.channel.value,
+            "second_factors": list(second_factors(self.record.release)),
+            "secrets": [use.to_json() for use in self.record.release.secrets],
             "inputs": [{"asset": asset, "tag": tag} for asset, tag in self.statement.inputs],
             "outputs": [
                 {
@@ -106,7 +109,7 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
     # (2) The entries are a whole log, in order, with nothing beside them.
     # (3) Entry 0 is the genesis of the board that the caller means, signed by every founder;
     #     replaying the rest re-checks every signature, vote, term and use.
-    ledger, machine = Machine.replay(_entries(bundle))
+    ledger, machine, proofs = replay(_entries(bundle))
     found = machine.board.board
     if genesis is not None and found != genesis:
         raise BundleGenesisError(found=found, expected=genesis)
@@ -122,9 +125,10 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
         key=machine.log_key,
     )
     ledger.verify_complete(checkpoint)
-    # (5) Evidence of every service start and of every release, as of the time it was used.
+    # (5) Evidence of every service start, release, renewal and automated ballot, as of the time
+    #     it was used, by the charter and the policy that were in force then.
     evidence = _Evidence(bundle, machine.board.genesis)
-    claims = _appraise_all(ledger, machine, evidence)
+    claims = _appraise_all(proofs, evidence)
     evidence.refuse_unused()
     # (6) The run is there, and ended.
     record = machine.runs.get(bundle.run)
@@ -145,7 +149,7 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
     return replace(
         report,
         facts=_facts(report, machine),
-        not_proven=_not_proven(report, machine.board.genesis),
+        not_proven=_not_proven(report, machine),
     )
 
 
@@ -163,24 +167,20 @@ class _Evidence:
         self._bundle, self._genesis = bundle, genesis
         self._unused = {name for name in bundle.files if name.startswith("objects/")}
 
-    def check(
-        self,
-        digest: Digest,
-        binding: Binding,
-        variants: tuple[AttestationVariant, ...],
-        at: datetime,
-    ) -> Claims:
-        """The claims of evidence that satisfied ``variants`` at the time ``at``."""
-        name = object_name(digest)
+    def check(self, proof: Proof) -> Claims:
+        """The claims of the evidence, which satisfied ``proof`` at the time of its entry."""
+        name = object_name(proof.evidence)
         if name not in self._bundle.files:
-            raise BundleContentError(detail=f"evidence {digest} is missing")
+            raise BundleContentError(detail=f"evidence {proof.evidence} is missing")
         # Quotes are malleable: other bytes may verify as well, and are not what was logged.
-        if sha256(self._bundle.files[name]) != digest:
+        if sha256(self._bundle.files[name]) != proof.evidence:
             raise BundleFileError(name=name, detail="its bytes are not those that the log names")
         self._unused.discard(name)
         evidence = Evidence.from_bytes(self._bundle.files[name])
-        claims = verify(evidence, anchors=self._genesis.anchors, now=at, binding=binding)
-        appraise(claims, variants, now=at)
+        claims = verify(
+            evidence, anchors=self._genesis.anchors, now=proof.time, binding=proof.binding
+        )
+        appraise(claims, proof.variants, now=proof.time)
         return claims
 
     def refuse_unused(self) -> None:
@@ -189,28 +189,38 @@ class _Evidence:
 
 
 def _appraise_all(
-    ledger: Ledger, machine: Machine, evidence: _Evidence
+    proofs: tuple[Proof, ...], evidence: _Evidence
 ) -> dict[str, tuple[Claims, Claims]]:
     """Of every run: the claims of the service that released its keys, and of its shield."""
-    genesis = machine.board.genesis
-    starts = [
-        (index, evidence.check(s.evidence, s.binding, genesis.service, ledger.entry(index).time))
-        for s, index in machine.started
-    ]
     claims = {}
-    for run, record in machine.runs.items():
-        release = record.release
-        service = machine.policy_of(release).services[release.service]
-        at = ledger.entry(record.index).time
-        shield = evidence.check(release.evidence, release.binding, service.attestation, at)
-        host = [found for index, found in starts if index < record.index][-1]
-        if release.assurance is not shield.assurance.weaker(host.assurance):
-            raise BundleContentError(detail=f"{run} claims assurance {release.assurance}")
-        recorded = appraise(shield, service.attestation, now=at).to_json()[PRIVATE_CLAIMS]
-        if not isinstance(release.result, dict) or release.result.get(PRIVATE_CLAIMS) != recorded:
-            raise BundleContentError(detail=f"{run} records another attestation result")
-        claims[run] = host, shield
+    host: Claims | None = None
+    for proof in proofs:
+        found = evidence.check(proof)
+        if proof.is_start:
+            host = found
+        elif proof.release is not None and host is not None:
+            _check_release(proof, proof.release, host, found)
+            claims[proof.release.run] = host, found
     return claims
+
+
+def _check_release(proof: Proof, release: Release, host: Claims, shield: Claims) -> None:
+    """That the log says of the evidence what there is in it."""
+    if release.assurance is not shield.assurance.weaker(host.assurance):
+        raise BundleContentError(detail=f"{release.run} claims assurance {release.assurance}")
+    recorded = appraise(shield, proof.variants, now=proof.time).to_json()[PRIVATE_CLAIMS]
+    if not isinstance(release.result, dict) or release.result.get(PRIVATE_CLAIMS) != recorded:
+        raise BundleContentError(detail=f"{release.run} records another attestation result")
+
+
+def second_factors(release: Release) -> tuple[str, ...]:
+    """What a release needed beside evidence; each is used up by it."""
+    factors = []
+    if release.token_sha256 is not None:
+        factors.append("instance token")
+    if release.totp_step is not None:
+        factors.append("one-time password")
+    return tuple(factors)
 
 
 def _facts(report: BundleReport, machine: Machine) -> tuple[str, ...]:
@@ -218,32 +228,46 @@ def _facts(report: BundleReport, machine: Machine) -> tuple[str, ...]:
     enacted = next(
         item
         for item in machine.board.proposals.values()
-        if item.proposal.policy.digest == release.policy_digest and item.enacted
+        if item.enacted
+        and any(policy.digest == release.policy_digest for policy in item.proposal.policies)
     )
     outputs = [
         f"{output.name} for {' and '.join(reader for reader, _ in output.sealed_keys)}"
         for output in run.outputs
     ]
+    secrets = [f"{use.name} of {use.source}" for use in release.secrets]
     founders, voters = ", ".join(sorted(genesis.members)), ", ".join(sorted(enacted.approvals))
-    size, mrtd = report.entries, report.claims.measurements["mrtd"].hex()
+    size = report.entries
+    code = next((f" ({v.hex()[:16]}…)" for v in report.claims.measurements.values()), "")
     return (
         f"board      {genesis.name}, founded and signed by {founders}",
         f"log        {size} entries, complete under one signed checkpoint, every one replayed",
         f"consent    policy {release.policy} approved by {voters}; every owner's terms held",
-        f"service    {_environment(report.service_claims)}, running code the founders named",
-        f"shield     {_environment(report.claims)}, running code of the policy ({mrtd[:16]}…)",
+        f"service    {_environment(report.service_claims)}, running code the board accepts",
+        f"shield     {_environment(report.claims)}, running code of the policy{code}",
         f"binding    evidence names nonce and keys of {run.run}",
+        f"channel    {_CHANNELS[release.channel]}",
+        f"factors    {', '.join(second_factors(release)) or 'evidence alone'}",
+        f"secrets    {', '.join(secrets) or 'none'}",
         f"run        {run.outcome}; {len(run.inputs)} inputs, each in the version voted on",
         f"outputs    {', '.join(outputs) or 'none'}",
         f"time       {format_time(run.started)} to {format_time(run.finished)}",
     )
 
 
+_CHANNELS = {
+    Channel.L1: "L1, the secrets were sealed to the attested keys",
+    Channel.L2: "L2, and the evidence proves the connection they were asked for on",
+}
+
+
 def _environment(claims: Claims) -> str:
     return f"{claims.family}, TCB {claims.tcb_status}, {claims.root_kind} root"
 
 
-def _not_proven(report: BundleReport, genesis: Genesis) -> tuple[str, ...]:
+def _not_proven(report: BundleReport, machine: Machine) -> tuple[str, ...]:
+    genesis, release = machine.board.genesis, report.record.release
+    service = machine.policy_of(release).services[release.service]
     open_points = []
     if not report.genesis_pinned:
         open_points.append(
@@ -256,6 +280,8 @@ def _not_proven(report: BundleReport, genesis: Genesis) -> tuple[str, ...]:
         open_points.append("that this log is the only one: there were no witnesses (solo)")
     if report.statement.outcome is not RunOutcome.SUCCEEDED:
         open_points.append("that the run did its work: it FAILED and has no outputs")
+    if service.network is Network.OPEN:
+        open_points.append("that nothing else left: the policy let the program use the network")
     open_points.append("the times: they are the trust service's clock")
     open_points.append("what the outputs contain, and what they reveal about the inputs")
     return tuple(open_points)

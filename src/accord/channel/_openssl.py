@@ -96,7 +96,7 @@ class TLSObject:
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Encrypts all of ``data``. Raises ``ssl.SSLError``."""
-        return self._send(lambda: self._tls.send(data)) if data else 0
+        return self._send(lambda: self._tls.sendall(data)) if data else 0
 
     def unwrap(self) -> None:
         """Says that we end. Raises ``ssl.SSLWantReadError`` until the peer has said so too."""
@@ -188,7 +188,8 @@ class TLSSocket(socket.socket):
     def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]
         _no_flags(flags)
         self._drive(lambda: self.tls.write(data))
-        self._flush()
+        with self._sending:
+            self._flush()
 
     def _drive(self, operation: Callable[[], T]) -> T:
         """Runs ``operation`` with as much from the peer as it needs.
@@ -200,7 +201,12 @@ class TLSSocket(socket.socket):
             try:
                 return operation()
             except ssl.SSLWantReadError:
-                self._flush()
+                # A reader does not wait for a writer, who may be waiting for the peer to read.
+                if self._sending.acquire(blocking=False):
+                    try:
+                        self._flush()
+                    finally:
+                        self._sending.release()
                 if data := super().recv(_CHUNK):
                     self._incoming.write(data)
                 else:
@@ -213,9 +219,8 @@ class TLSSocket(socket.socket):
                 raise
 
     def _flush(self) -> None:
-        with self._sending:
-            if self._outgoing.pending:
-                super().sendall(self._outgoing.read())
+        if self._outgoing.pending:
+            super().sendall(self._outgoing.read())
 
 
 def _no_flags(flags: int) -> None:

@@ -1,18 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A member's side of governance: proposing and voting, always with their own key."""
+"""A member's side of governance: proposing, voting and stopping, always with their own key."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Sequence
 from datetime import datetime
 
-from accord.board import Ballot, Choice, Proposal, ProposalRecord, ProposalStatus
+from accord.board import (
+    Ballot,
+    Choice,
+    EnactPolicy,
+    ExecutionStop,
+    InstanceToken,
+    Proposal,
+    ProposalRecord,
+    ProposalStatus,
+    ProposalWithdrawal,
+    ProposedAction,
+    StopRecord,
+)
 from accord.client._home import MemberHome
 from accord.client._session import TrustSession
 from accord.encoding import Digest
-from accord.errors import UnknownProposalError
+from accord.errors import UnknownProposalError, UnknownStopError
 from accord.identity import sign_statement
-from accord.policy import Policy
-from accord.release import Machine
+from accord.release import TOKEN_BYTES, Machine
+
+_UNDECIDED = (ProposalStatus.OPEN, ProposalStatus.NOTICE)
 
 
 def find_proposal(machine: Machine, prefix: str) -> ProposalRecord:
@@ -27,29 +43,76 @@ def find_proposal(machine: Machine, prefix: str) -> ProposalRecord:
     return found[0]
 
 
+def find_stop(machine: Machine, prefix: str) -> tuple[Digest, StopRecord]:
+    """The one stop that still holds and whose id starts with ``prefix``.
+
+    Raises ``UnknownStopError`` where there is none, or more than one.
+    """
+    wanted = prefix if prefix.startswith("sha256:") else f"sha256:{prefix}"
+    stops = machine.board.stops.items()
+    found = [item for item in stops if item[0].startswith(wanted) and not item[1].resumed]
+    if len(found) != 1:
+        raise UnknownStopError(stop=prefix)
+    return found[0]
+
+
+def find_same(
+    machine: Machine, actions: Sequence[ProposedAction], now: datetime
+) -> ProposalRecord | None:
+    """A proposal of the same actions that is undecided or, if all are policies, enacted."""
+    only_policies = all(isinstance(item, EnactPolicy) for item in actions)
+    wanted = (*_UNDECIDED, ProposalStatus.ENACTED) if only_policies else _UNDECIDED
+    for record in machine.board.proposals.values():
+        if record.proposal.actions == tuple(actions):
+            if machine.board.status(record, now) in wanted:
+                return record
+    return None
+
+
 def propose(
     home: MemberHome,
     session: TrustSession,
     machine: Machine,
     *,
-    policy: Policy,
+    actions: Sequence[ProposedAction],
     title: str,
     now: datetime,
     expires: datetime,
 ) -> Digest:
-    """Proposes ``policy``; one that is open or in force already is not proposed twice.
+    """Proposes ``actions``, all or none; what is proposed or enacted is not proposed twice.
 
     Proposing is not voting. Returns the proposal's id.
     """
-    for record in machine.board.proposals.values():
-        status = machine.board.status(record, now)
-        wanted = record.proposal.policy.digest == policy.digest
-        if wanted and status in (ProposalStatus.OPEN, ProposalStatus.ENACTED):
-            return record.id
-    proposal = Proposal(session.board, home.name, title, policy, expires)
+    same = find_same(machine, actions, now)
+    if same is not None:
+        return same.id
+    base = machine.board.charter.digest
+    proposal = Proposal(session.board, home.name, title, base, tuple(actions), expires)
     envelope = sign_statement("proposal", proposal.to_json(), [home.identity.signer])
     session.submit(envelope)
     return envelope.statement_digest
+
+
+def withdraw_proposal(home: MemberHome, session: TrustSession, record: ProposalRecord) -> int:
+    """Takes the member's own proposal back. Returns the index of the entry."""
+    body = ProposalWithdrawal(session.board, record.id).to_json()
+    return session.submit(sign_statement("proposal-withdrawal", body, [home.identity.signer]))
+
+
+def next_ballot(
+    record: ProposalRecord,
+    member: str,
+    choice: Choice,
+    *,
+    evidence: Digest | None = None,
+    challenge: bytes | None = None,
+) -> Ballot:
+    """The ballot with which ``member`` makes or changes its vote; the same vote is the same."""
+    earlier = record.ballots.get(member)
+    same = earlier is not None and earlier.choice is choice and challenge is None
+    sequence = earlier.sequence + (not same) if earlier is not None else 1
+    board = record.proposal.board
+    return Ballot(board, record.id, member, choice, sequence, evidence, challenge)
 
 
 def vote(
@@ -59,8 +122,27 @@ def vote(
     choice: Choice,
 ) -> int:
     """Casts or changes the member's vote; the same vote again changes nothing."""
-    earlier = record.ballots.get(home.name)
-    same = earlier is not None and earlier.choice is choice
-    sequence = earlier.sequence + (not same) if earlier is not None else 1
-    ballot = Ballot(session.board, record.id, home.name, choice, sequence)
+    ballot = next_ballot(record, home.name, choice)
     return session.submit(sign_statement("ballot", ballot.to_json(), [home.identity.signer]))
+
+
+def stop_execution(
+    home: MemberHome, session: TrustSession, scope: str, reason: str, *, now: datetime
+) -> tuple[Digest, int]:
+    """Stops what is within ``scope`` at once. Returns the stop's id and its entry's index."""
+    stop = ExecutionStop(session.board, home.name, scope, reason, now)
+    envelope = sign_statement("execution-stop", stop.to_json(), [home.identity.signer])
+    return envelope.statement_digest, session.submit(envelope)
+
+
+def issue_token(
+    home: MemberHome, session: TrustSession, *, policy: str, service: str, expires: datetime
+) -> bytes:
+    """A token for one start of one service; the board learns its SHA-256 alone."""
+    token = os.urandom(TOKEN_BYTES)
+    statement = InstanceToken(
+        session.board, home.name, policy, service, hashlib.sha256(token).digest(), expires
+    )
+    body = statement.to_json()
+    session.submit(sign_statement("instance-token", body, [home.identity.signer]))
+    return token

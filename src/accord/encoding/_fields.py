@@ -166,12 +166,12 @@ class Fields:
                 what=self.path(name), detail=f"{value!r} is not one of: {known}"
             ) from exc
 
-    def items(self, name: str) -> Iterator[tuple[str, JSONValue]]:
+    def items(self, name: str, *, limit: int = MAX_ITEMS) -> Iterator[tuple[str, JSONValue]]:
         """The items of a list, each with its path."""
         value = self.take(name)
-        if not isinstance(value, list) or len(value) > MAX_ITEMS:
+        if not isinstance(value, list) or len(value) > limit:
             raise MalformedError(
-                what=self.path(name), detail=f"expected a list of at most {MAX_ITEMS} items"
+                what=self.path(name), detail=f"expected a list of at most {limit} items"
             )
         for index, item in enumerate(value):
             yield f"{self.path(name)}[{index}]", item
@@ -189,8 +189,8 @@ class Fields:
     def object(self, name: str) -> Fields:
         return Fields(self.take(name), self.path(name))
 
-    def objects(self, name: str) -> list[Fields]:
-        return [Fields(value, where) for where, value in self.items(name)]
+    def objects(self, name: str, *, limit: int = MAX_ITEMS) -> list[Fields]:
+        return [Fields(value, where) for where, value in self.items(name, limit=limit)]
 
     def optional(self, name: str, read: Callable[[str], T]) -> T | None:
         """``read(name)`` where the field is there, ``None`` where it is absent."""

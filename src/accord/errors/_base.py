@@ -31,6 +31,9 @@ class AccordError(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.FAILURE
     hint: ClassVar[str] = ""
 
+    refusal: bytes | None = None
+    """The trust service's signed statement of it, where it gave one (docs/spec/release.md)."""
+
     def __init__(self, **details: object) -> None:
         self.details = details
         shown = {name: _one_line(value) for name, value in details.items()}

@@ -144,3 +144,27 @@ class TooManyProposalsError(BoardError):
     code = "accord-BRD-017"
     exit_code = ExitCode.DENIED
     hint = "withdraw those that are not wanted any more: `accord proposal withdraw`"
+
+
+class ProposalTimeError(BoardError):
+    """a proposal that expires at {expires} is not possible: after {earliest}, until {latest}"""
+
+    code = "accord-BRD-018"
+    exit_code = ExitCode.DENIED
+    hint = "the constitution says how long its notice is and how long voting may take: `--days`"
+
+
+class ApprovalRefusedError(BoardError):
+    """this approval service casts no vote: {detail}"""
+
+    code = "accord-BRD-019"
+    exit_code = ExitCode.DENIED
+    hint = "without an answer the member has not voted; vote with `accord proposal vote`"
+
+
+class UnsignedStatementError(BoardError):
+    """{path} is no statement that waits for a signature: {detail}"""
+
+    code = "accord-BRD-020"
+    exit_code = ExitCode.USAGE
+    hint = "`accord proposal prepare` writes such files; they must reach the signer unchanged"

@@ -97,3 +97,58 @@ class PostgresMissingError(ServiceError):
     code = "accord-SVC-021"
     exit_code = ExitCode.USAGE
     hint = "install it with `pip install 'accord[postgres]'`"
+
+
+class NotClaimedError(ServiceError):
+    """this trust service belongs to nobody yet"""
+
+    code = "accord-SVC-030"
+    exit_code = ExitCode.DENIED
+    hint = "whoever is to be its owner claims it once: `accord service claim`"
+
+
+class AlreadyClaimedError(ServiceError):
+    """this trust service was claimed already, by the key {owner}"""
+
+    code = "accord-SVC-031"
+    exit_code = ExitCode.DENIED
+    hint = "if that is not your key, do not use it: start a service with an empty state instead"
+
+
+class ClaimInvalidError(ServiceError):
+    """the owner's statement cannot be accepted: {detail}"""
+
+    code = "accord-SVC-032"
+    exit_code = ExitCode.DENIED
+    hint = "sign it anew, for this very service: `accord service claim` or `service configure`"
+
+
+class FoundingRefusedError(ServiceError):
+    """this trust service does not take on the board: {detail}"""
+
+    code = "accord-SVC-033"
+    exit_code = ExitCode.DENIED
+    hint = "its owner decides which boards it serves: `accord service configure`"
+
+
+class DepositError(ServiceError):
+    """the value deposited for {asset} cannot be used: {detail}"""
+
+    code = "accord-SVC-034"
+    exit_code = ExitCode.DENIED
+    hint = "deposit it again with `accord secret put`"
+
+
+class ServiceIdentityError(ServiceError):
+    """the trust service at {url} is not the one that was named: it signs with {found}"""
+
+    code = "accord-SVC-035"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "another service answers there, or its state was lost; compare what its owner published"
+
+
+class ApprovalAnswerError(ServiceError):
+    """the approval service of {member} did not vote: {detail}"""
+
+    code = "accord-SVC-036"
+    hint = "no answer is no vote; the member can vote by hand as well"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from accord.bundle import CHECKPOINT, BundleFiles, entry_name, object_name
+from accord.bundle import CHECKPOINT, BundleFiles, entry_name, named_evidence, object_name
 from accord.client import MemberHome, TrustSession
 from accord.errors import UnknownRunError
 
@@ -28,9 +28,7 @@ def create_bundle(
     if run not in machine.runs:
         raise UnknownRunError(run=run)
     files = {entry_name(i): data for i, data in enumerate(ledger.entries())}
-    digests = {start.evidence for start, _ in machine.started}
-    digests |= {record.release.evidence for record in machine.runs.values()}
-    for done, digest in enumerate(sorted(digests), start=1):
+    for done, digest in enumerate(named_evidence(ledger.entries()), start=1):
         files[object_name(digest)] = session.read_object(digest, home.identity.signer)
         progress(done)
     files[CHECKPOINT] = note

@@ -7,6 +7,10 @@ from accord.policy._attestation import TCB_STATUSES, WHOLE, AttestationVariant
 from accord.policy._components import ComponentRule
 from accord.policy._diff import Change, diff
 from accord.policy._document import POLICY_SCHEMA, Policy
+from accord.policy._exports import PUBLIC, PUBLIC_KINDS, Export, read_exports
+from accord.policy._fates import Fate, carried_over
+from accord.policy._finding import Finding, Severity
+from accord.policy._lint import lint
 from accord.policy._names import parent_name, parse_asset_name, parse_policy_name
 from accord.policy._rules import (
     AFFECTED_OWNERS,
@@ -18,23 +22,20 @@ from accord.policy._rules import (
     RuleKind,
     parse_term,
 )
+from accord.policy._schema import policy_schema
+from accord.policy._scone import Converted, import_scone
 from accord.policy._secrets import (
     AUTHORITY,
     CERTIFICATE_KINDS,
     GENERATED_KINDS,
     IDENTITY,
-    PUBLIC,
-    PUBLIC_KINDS,
+    MAX_CHAIN,
     Endpoint,
-    Export,
-    Fate,
     JWTAlgorithm,
     KeyAlgorithm,
     PeerService,
     SecretKind,
     SecretSpec,
-    carried_over,
-    read_exports,
     read_secrets,
 )
 from accord.policy._service import Channel, InjectedFile, Input, Network, Output, Service
@@ -62,6 +63,7 @@ __all__ = [
     "GENERATED_KINDS",
     "IDENTITY",
     "LINEAGE_OWNERS",
+    "MAX_CHAIN",
     "MAX_WEIGHT",
     "OWN_FORMATS",
     "POLICY_SCHEMA",
@@ -76,12 +78,14 @@ __all__ = [
     "Change",
     "Channel",
     "ComponentRule",
+    "Converted",
     "Electorate",
     "Endpoint",
     "Export",
     "Family",
     "FamilyFields",
     "Fate",
+    "Finding",
     "InjectedFile",
     "Input",
     "JWTAlgorithm",
@@ -97,11 +101,14 @@ __all__ = [
     "SecretKind",
     "SecretSpec",
     "Service",
+    "Severity",
     "Term",
     "carried_over",
     "check_format",
     "check_template",
     "diff",
+    "import_scone",
+    "lint",
     "names_in",
     "parent_name",
     "parse_asset_name",
@@ -109,6 +116,7 @@ __all__ = [
     "parse_policy_name",
     "parse_term",
     "parse_yaml",
+    "policy_schema",
     "read_exports",
     "read_secrets",
     "tcb_terms",

@@ -12,16 +12,9 @@ from types import MappingProxyType
 from accord.encoding import Digest, Fields, JSONValue, canonical_json, format_time, sha256
 from accord.errors import PolicyContentError
 from accord.policy._access import Access
+from accord.policy._exports import Export, read_exports
 from accord.policy._names import parent_name, parse_policy_name
-from accord.policy._secrets import (
-    AUTHORITY,
-    IDENTITY,
-    Export,
-    SecretKind,
-    SecretSpec,
-    read_exports,
-    read_secrets,
-)
+from accord.policy._secrets import AUTHORITY, IDENTITY, SecretKind, SecretSpec, read_secrets
 from accord.policy._service import Service
 from accord.policy._templates import check_template
 
@@ -116,9 +109,13 @@ class Policy:
             )
         if service.totp is not None:
             spec = self.secrets.get(service.totp)
-            if spec is None or spec.kind not in (SecretKind.BINARY, SecretKind.ASSET):
+            if spec is None or spec.kind not in (
+                SecretKind.ASCII,
+                SecretKind.BINARY,
+                SecretKind.ASSET,
+            ):
                 raise PolicyContentError(
-                    where=f"{where}.totp", detail=f"{service.totp} is no binary secret"
+                    where=f"{where}.totp", detail=f"{service.totp} is no random or deposited secret"
                 )
 
     def to_json(self) -> JSONValue:

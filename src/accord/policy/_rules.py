@@ -122,6 +122,17 @@ class Rule:
         for rule in self.rules:
             yield from rule.terms()
 
+    def words(self) -> str:
+        """The whole rule on one line; equal rules, equal words, and no others."""
+        match self.kind:
+            case RuleKind.EVERYONE:
+                return term_words(self.members)
+            case RuleKind.AT_LEAST:
+                return f"at least {self.needed} of ({term_words(self.members)})"
+            case RuleKind.WEIGHTED:
+                return f"weight {self.needed} of ({term_words(self.members)})"
+        return f"{self.kind.value} of ({'; '.join(rule.words() for rule in self.rules)})"
+
     def satisfied(self, approvals: frozenset[str], electorate: Electorate) -> bool:
         """Whether ``approvals`` suffice. A set that means nobody is never satisfied."""
         match self.kind:
@@ -167,6 +178,21 @@ class Rule:
             return (f"{self.members} (there are too few of them)",)
         everybody = more == left and not weighs
         return tuple(sorted(absent)) if everybody else (f"{unit}{more} of {listed}",)
+
+
+_SET_WORDS = {
+    AFFECTED_OWNERS: "every owner of what is used",
+    LINEAGE_OWNERS: "every owner of what that was computed from",
+    STOPPERS: "everybody who stopped it",
+}
+
+
+def term_words(term: str) -> str:
+    """Whom a term means."""
+    kind, _, name = term.partition(":")
+    if kind in _SET_WORDS:
+        return _SET_WORDS[kind]
+    return f"member {name}" if kind == "member" else f"everyone with role {name}"
 
 
 def parse_term(value: JSONValue, where: str) -> str:

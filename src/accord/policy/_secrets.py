@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
 
 from accord.encoding import NAME, Digest, Fields, JSONValue, base64_encode
 from accord.errors import MalformedError, PolicyContentError
@@ -24,6 +23,9 @@ MAX_SECRETS = 128
 
 MAX_RSA_KEYS = 4
 """Most RSA keys of one policy; each takes the trust service a good part of a second."""
+
+MAX_CHAIN = 8
+"""Longest chain of certificates, from one to its root."""
 
 MIN_SIZE, MAX_SIZE = 16, 4096
 """Sizes of random values: 16 characters of ``ascii`` have 95 bits, enough not to be guessed."""
@@ -39,9 +41,6 @@ AUTHORITY = "authority"
 
 IDENTITY = "identity"
 """What templates call the key and the certificate that a service got from that authority."""
-
-PUBLIC: Final = "public"
-"""Exported to this, the public part of a secret is for everybody."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
@@ -90,23 +89,8 @@ class Endpoint(StrEnum):
     CLIENT = "client"
 
 
-class Fate(StrEnum):
-    """What becomes of the value of a secret when a new version of its policy is enacted."""
-
-    KEPT = "kept"
-    GENERATED = "generated"
-    REISSUED = "reissued"
-    """A certificate of the same name was there; it is issued anew."""
-
-    IMPORTED = "imported"
-    DEPOSITED = "deposited"
-    DROPPED = "dropped"
-
-
 GENERATED_KINDS = frozenset(SecretKind) - {SecretKind.ASSET, SecretKind.IMPORT}
 CERTIFICATE_KINDS = frozenset({SecretKind.X509, SecretKind.X509_CA})
-PUBLIC_KINDS = GENERATED_KINDS - {SecretKind.ASCII, SecretKind.BINARY}
-"""Kinds that have a part which everybody may see."""
 
 _MADE_AT_RANDOM = GENERATED_KINDS - {SecretKind.PUBLIC_KEY}
 
@@ -344,6 +328,10 @@ def _check_references(name: str, secrets: Mapping[str, SecretSpec], where: str) 
         if issuer in seen:
             raise PolicyContentError(where=f"{where}.issuer", detail="it issues itself in a circle")
         seen.add(issuer)
+        if len(seen) > MAX_CHAIN:
+            raise PolicyContentError(
+                where=f"{where}.issuer", detail=f"its chain has more than {MAX_CHAIN} certificates"
+            )
         above = secrets[issuer]
         if (above.valid_days or 0) < (spec.valid_days or 0):
             raise PolicyContentError(
@@ -359,131 +347,3 @@ def _refer(
         expected = " or ".join(kinds)
         raise PolicyContentError(where=where, detail=f"{name} is no secret of kind {expected}")
     return name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
-    """Who else may import a secret; nothing is shared unless the importer says so as well."""
-
-    secret: str
-    to: str
-    """A policy, or ``public``: then everybody may see the public part, and nothing else."""
-
-    pin: Digest | None = None
-    """The only version of the importing policy that gets it."""
-
-    namespace: bool = False
-    """Whether all policies in the namespace of ``to`` get it too."""
-
-    service: PeerService | None = None
-    """Where the importing policy is, if not on the same board."""
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Export:
-        """Reads and ends ``fields``; whether the secret exists is *not* checked here.
-
-        Raises ``MalformedError`` or ``PolicyContentError``.
-        """
-        service = None
-        if fields.has("service"):
-            service = PeerService.from_fields(fields.object("service"), with_url=False)
-        export = cls(
-            secret=fields.name("secret"),
-            to=parse_policy_name(fields.take("to"), what=fields.path("to")),
-            pin=fields.optional("pin", fields.digest),
-            namespace=fields.has("namespace") and fields.flag("namespace"),
-            service=service,
-        )
-        fields.end()
-        narrowed = export.pin is not None or export.namespace or service is not None
-        if export.is_public and narrowed:
-            raise PolicyContentError(where=fields.where, detail="public has no further conditions")
-        if export.pin is not None and export.namespace:
-            raise PolicyContentError(
-                where=fields.path("pin"), detail="a pin means one policy, not a namespace"
-            )
-        return export
-
-    @property
-    def is_public(self) -> bool:
-        return self.to == PUBLIC
-
-    def covers(
-        self, policy: str, digest: Digest, *, board: Digest | None, log_key: VerifyKey | None
-    ) -> bool:
-        """Whether that version of that policy gets the secret, apart from what is public.
-
-        ``board`` and ``log_key`` say where the importer is; ``None``: on the same board.
-        """
-        if self.is_public or (self.pin is not None and self.pin != digest):
-            return False
-        peer = (self.service.board, self.service.log_key) if self.service else (None, None)
-        if peer != (board, log_key):
-            return False
-        return policy == self.to or (self.namespace and policy.startswith(f"{self.to}/"))
-
-    def to_json(self) -> JSONValue:
-        document: dict[str, JSONValue] = {
-            "secret": self.secret,
-            "to": self.to,
-            "namespace": self.namespace,
-        }
-        if self.pin is not None:
-            document["pin"] = self.pin
-        if self.service is not None:
-            document["service"] = self.service.to_json()
-        return document
-
-
-def read_exports(fields: Fields, secrets: Mapping[str, SecretSpec]) -> tuple[Export, ...]:
-    """The list ``exports`` of a policy, each of a secret of its own.
-
-    What was imported cannot be exported again, so that consent never travels in circles.
-    Raises ``MalformedError`` or ``PolicyContentError``.
-    """
-    exports = tuple(map(Export.from_fields, fields.objects("exports")))
-    for export in exports:
-        spec = secrets.get(export.secret)
-        problem = None
-        if spec is None:
-            problem = f"there is no secret {export.secret}"
-        elif spec.kind in (SecretKind.IMPORT, SecretKind.ASSET):
-            problem = f"{export.secret} belongs to somebody else"
-        elif export.is_public and spec.kind not in PUBLIC_KINDS:
-            problem = f"{export.secret} has no public part"
-        if problem is not None:
-            raise PolicyContentError(where=fields.path("exports"), detail=problem)
-    if len({(export.secret, export.to, export.service) for export in exports}) != len(exports):
-        raise PolicyContentError(where=fields.path("exports"), detail="an export appears twice")
-    return exports
-
-
-def carried_over(
-    old: Mapping[str, SecretSpec], new: Mapping[str, SecretSpec]
-) -> Mapping[str, Fate]:
-    """What becomes of each value when ``new`` replaces ``old`` (empty: there was no version)."""
-    fates = {name: _fate(name, old, new) for name in new}
-    fates.update({name: Fate.DROPPED for name in old if name not in new})
-    return MappingProxyType(fates)
-
-
-def _fate(name: str, old: Mapping[str, SecretSpec], new: Mapping[str, SecretSpec]) -> Fate:
-    before, after = old.get(name), new[name]
-    if after.kind is SecretKind.IMPORT:
-        return Fate.IMPORTED
-    if after.kind is SecretKind.ASSET:
-        return Fate.DEPOSITED
-    if before is None or before.kind is not after.kind:
-        return Fate.GENERATED
-    if after.kind in CERTIFICATE_KINDS:
-        return Fate.REISSUED
-    if after.of is not None:
-        return _fate(after.of, old, new) if before.of == after.of else Fate.GENERATED
-    same = (before.size, before.algorithm, before.rotate) == (
-        after.size,
-        after.algorithm,
-        after.rotate,
-    )
-    is_key = after.algorithm is not None
-    kept = same and (not is_key or (before.migrate and after.migrate))
-    return Fate.KEPT if kept else Fate.GENERATED

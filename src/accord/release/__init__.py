@@ -18,6 +18,14 @@ from accord.release._documents import (
     service_binding,
     shield_binding,
 )
+from accord.release._exchange import (
+    ExchangeRequest,
+    ExportedSecret,
+    Importer,
+    SecretExport,
+    exchange_context,
+    shared_policy,
+)
 from accord.release._gate import (
     Attested,
     CheckPassword,
@@ -39,9 +47,9 @@ from accord.release._grant import (
     grant_context,
     output_key_context,
 )
-from accord.release._machine import Machine, RunRecord
+from accord.release._machine import Machine
 from accord.release._records import AssetUse, Release, Renewal, SecretUse
-from accord.release._run import RunOutcome, RunOutput, RunStatement
+from accord.release._run import RunOutcome, RunOutput, RunRecord, RunStatement
 from accord.release._secret_uses import exporting_policy, referenced_secrets, secret_uses
 
 __all__ = [
@@ -57,8 +65,11 @@ __all__ = [
     "Challenges",
     "CheckPassword",
     "Decision",
+    "ExchangeRequest",
+    "ExportedSecret",
     "Grant",
     "GrantedInput",
+    "Importer",
     "Lease",
     "LeaseRequest",
     "Machine",
@@ -70,6 +81,7 @@ __all__ = [
     "RunOutput",
     "RunRecord",
     "RunStatement",
+    "SecretExport",
     "SecretUse",
     "ServiceStart",
     "asset_key_context",
@@ -78,6 +90,7 @@ __all__ = [
     "decide",
     "enacted_service",
     "exchange_binding",
+    "exchange_context",
     "exporting_policy",
     "grant_context",
     "lease_binding",
@@ -89,6 +102,7 @@ __all__ = [
     "renew",
     "secret_uses",
     "service_binding",
+    "shared_policy",
     "shield_binding",
     "used_assets",
 ]

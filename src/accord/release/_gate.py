@@ -30,8 +30,9 @@ from accord.release._consent import (
     used_assets,
 )
 from accord.release._documents import LeaseRequest, ReleaseRequest, lease_binding
-from accord.release._machine import Machine, RunRecord
+from accord.release._machine import Machine
 from accord.release._records import Release, Renewal
+from accord.release._run import RunRecord
 from accord.release._secret_uses import secret_uses
 
 RUN_ID_BYTES = 16

@@ -14,8 +14,8 @@ from accord.policy import Assurance, Service, parse_asset_name
 from accord.release._documents import NONCE_BYTES, parse_run_id
 
 KEY_BYTES = 32
-MAX_SECRET = 64 << 10
-"""Largest value of one secret, in bytes."""
+MAX_SECRET = 1 << 20
+"""Largest secret as it is kept, in bytes: a deposit in base64, or a chain of certificates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import ClassVar
 
-from accord.board import BoardState, verify_genesis
-from accord.encoding import Digest, Envelope, Fields, parse_canonical_json
+from accord.board import MAX_RECORDS, BoardState, board_to_json, read_board, verify_genesis
+from accord.encoding import (
+    Digest,
+    Envelope,
+    Fields,
+    JSONValue,
+    base64_decode,
+    base64_encode,
+    canonical_json,
+    parse_canonical_json,
+    sha256,
+)
 from accord.errors import (
     DuplicateStatementError,
     GenesisError,
@@ -23,7 +34,7 @@ from accord.errors import (
 )
 from accord.identity import Keyset, Statement, VerifyKey, statement_kind, verify_statement
 from accord.ledger import Entry, Ledger
-from accord.policy import Policy, Service
+from accord.policy import Policy, Service, parse_policy_name
 from accord.release._consent import (
     enacted_service,
     nothing_stopped,
@@ -32,26 +43,17 @@ from accord.release._consent import (
     used_assets,
 )
 from accord.release._documents import ServiceStart
+from accord.release._exchange import SecretExport, shared_policy
 from accord.release._records import Release, Renewal
-from accord.release._run import RunOutcome, RunStatement
+from accord.release._run import RunOutcome, RunRecord, RunStatement
 from accord.release._secret_uses import secret_uses
-
-
-@dataclass(slots=True)
-class RunRecord:
-    """A release, where it stands in the log, and the run statement once there is one."""
-
-    release: Release
-    """Without the attestation result, which stays in the log: a state holds 100,000 runs."""
-
-    index: int
-    statement: RunStatement | None = None
-    lease_until: datetime | None = None
 
 
 @dataclass(slots=True)
 class Machine:
     """Board, releases and runs after the entries applied so far."""
+
+    SNAPSHOT: ClassVar[str] = "accord.state.v1"
 
     board: BoardState
     log_key: VerifyKey | None = None
@@ -94,6 +96,60 @@ class Machine:
             raise GenesisError(detail="the log is empty")
         return ledger, machine
 
+    def to_json(self) -> JSONValue:
+        """A snapshot: everything that the log has led to, but not the log."""
+        released = {record.release.nonce for record in self.runs.values()}
+        return {
+            "schema": self.SNAPSHOT,
+            "board": board_to_json(self.board),
+            "started": [
+                {"start": start.to_json(), "index": index} for start, index in self.started
+            ],
+            "uses": [{"offer": offer, "number": number} for offer, number in self.uses.items()],
+            "runs": [record.to_json() for record in self.runs.values()],
+            "nonces": sorted(map(base64_encode, set(self.nonces) - released)),
+            "totp_steps": [
+                {"policy": policy, "secret": secret, "step": step}
+                for (policy, secret), step in self.totp_steps.items()
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, value: JSONValue) -> Machine:
+        """The state that `to_json` wrote down.
+
+        That a log leads to it is *not* checked: a snapshot is worth as much as whoever kept it.
+        Raises ``MalformedError``, ``UnsupportedFormatError`` and what reading the parts raises.
+        """
+        fields = Fields(value, "snapshot")
+        fields.schema(cls.SNAPSHOT)
+        machine = cls(read_board(fields.object("board")))
+        for item in fields.objects("started", limit=MAX_RECORDS):
+            start = ServiceStart.from_fields(item.object("start"))
+            machine.log_key = machine.log_key or start.keyset.verify_key
+            machine.started.append((start, item.integer("index", minimum=1)))
+            item.end()
+        for item in fields.objects("uses", limit=MAX_RECORDS):
+            machine.uses[item.digest("offer")] = item.integer("number", minimum=1)
+            item.end()
+        for item in fields.objects("runs", limit=MAX_RECORDS):
+            record = RunRecord.from_fields(item)
+            machine.runs[record.release.run] = record
+            machine.nonces.add(record.release.nonce)
+        for where, nonce in fields.items("nonces", limit=MAX_RECORDS):
+            machine.nonces.add(base64_decode(str(nonce), what=where))
+        for item in fields.objects("totp_steps", limit=MAX_RECORDS):
+            key = parse_policy_name(item.take("policy"), what=item.where), item.name("secret")
+            machine.totp_steps[key] = item.integer("step", minimum=0)
+            item.end()
+        fields.end()
+        return machine
+
+    @property
+    def state_digest(self) -> Digest:
+        """SHA-256 of the snapshot: equal for whoever came to the same state."""
+        return sha256(canonical_json(self.to_json()))
+
     def apply(self, entry: Entry) -> Statement:
         """Takes the next entry into the state, or raises and changes nothing.
 
@@ -127,7 +183,7 @@ class Machine:
                 # The first start names the log key; every later one must be signed by it.
                 claimed = ServiceStart.from_fields(_peek(envelope, kind)).keyset.verify_key
                 key = self.log_key or claimed
-            case "release" | "renewal" | "enactment":
+            case "release" | "renewal" | "enactment" | "export":
                 if self.log_key is None:
                     raise LogKeyError(index=index)
                 key = self.log_key
@@ -254,6 +310,21 @@ class Machine:
         self.nonces.add(renewal.nonce)
         self.runs[renewal.run] = replace(record, lease_until=renewal.until)
 
+    def _export(self, statement: Statement, index: int, time: datetime) -> None:
+        export = SecretExport.from_fields(statement.fields())
+        self._must_be_here(export.board)
+        policy = shared_policy(
+            self.board,
+            policy=export.policy,
+            secret=export.secret,
+            importer=export.importer,
+            log_key=export.log_key,
+            now=time,
+        )
+        if policy.digest != export.policy_digest or export.nonce in self.nonces:
+            raise ReleaseInvalidError(index=index)
+        self.nonces.add(export.nonce)
+
     def _run(self, statement: Statement, _index: int, _time: datetime) -> None:
         run = RunStatement.from_fields(statement.fields())
         self._must_be_here(run.board)
@@ -302,4 +373,5 @@ _OWN: dict[str, Callable[[Machine, Statement, int, datetime], None]] = {
     "release": Machine._release,  # noqa: SLF001
     "renewal": Machine._renew,  # noqa: SLF001
     "run": Machine._run,  # noqa: SLF001
+    "export": Machine._export,  # noqa: SLF001
 }

@@ -11,6 +11,7 @@ from accord.encoding import Digest, Fields, JSONValue, base64_encode, format_tim
 from accord.errors import MalformedError
 from accord.policy import Assurance, parse_asset_name
 from accord.release._documents import parse_run_id
+from accord.release._records import Release
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:accord:predicate:run:v1"
@@ -123,6 +124,40 @@ class RunStatement:
                 "finished": format_time(self.finished),
             },
         }
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """A release, where it stands in the log, and the run statement once there is one."""
+
+    release: Release
+    """Without the attestation result, which stays in the log: a state holds 100,000 runs."""
+
+    index: int
+    statement: RunStatement | None = None
+    lease_until: datetime | None = None
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> RunRecord:
+        """Reads and ends ``fields``, as `to_json` wrote them."""
+        record = cls(
+            Release.from_fields(fields.object("release")),
+            fields.integer("index", minimum=1),
+            RunStatement.from_fields(fields.object("statement"))
+            if fields.has("statement")
+            else None,
+            fields.optional("lease_until", fields.time),
+        )
+        fields.end()
+        return record
+
+    def to_json(self) -> JSONValue:
+        document: dict[str, JSONValue] = {"release": self.release.to_json(), "index": self.index}
+        if self.statement is not None:
+            document["statement"] = self.statement.to_json()
+        if self.lease_until is not None:
+            document["lease_until"] = format_time(self.lease_until)
+        return document
 
 
 def _read_input(fields: Fields) -> tuple[str, Digest]:

@@ -7,7 +7,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     SECP384R1,
@@ -45,6 +45,9 @@ JWTPrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 JWTPublicKey = Ed25519PublicKey | EllipticCurvePublicKey
 
 RSA_BITS = 3072
+
+UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
+"""What the parsers of ``cryptography`` raise; the last for an Ed25519 key of a wrong length."""
 
 _CURVES: Mapping[Algorithm, EllipticCurve] = {
     KeyAlgorithm.P256: SECP256R1(),
@@ -90,7 +93,7 @@ def read_private(data: bytes, *, what: str) -> PrivateKey:
     """The key in ``data``. Raises ``MalformedError``, which holds nothing of the key."""
     try:
         key = load_der_private_key(data, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         key = None
     if not isinstance(key, PrivateKey):
         # The reason is left out: a parser may quote what it read.
@@ -105,7 +108,7 @@ def read_public(data: bytes, *, what: str) -> PublicKey:
     """
     try:
         key = load_der_public_key(data)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+    except UNREADABLE as exc:
         raise MalformedError(what=what, detail="not a public key of a known kind") from exc
     known = isinstance(key, PublicKey) and any(is_of(key, item) for item in KeyAlgorithm)
     if not isinstance(key, PublicKey) or not known or public_der(key) != data:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accord.encoding import (
@@ -18,8 +17,9 @@ from accord.encoding import (
     parse_canonical_json,
 )
 from accord.errors import MalformedError
-from accord.policy import CERTIFICATE_KINDS, SecretKind
+from accord.policy import CERTIFICATE_KINDS, MAX_CHAIN, SecretKind
 from accord.secrets._keys import (
+    UNREADABLE,
     JWTPublicKey,
     PrivateKey,
     PublicKey,
@@ -34,7 +34,6 @@ MAX_DEPOSIT = 64 << 10
 
 _SCHEMA = "accord.secret.v1"
 _MAX_STORED = 1 << 20
-_MAX_CHAIN = 128
 _RAW_KINDS = frozenset({SecretKind.ASCII, SecretKind.BINARY, SecretKind.ASSET})
 
 
@@ -93,7 +92,7 @@ class SecretValue:
         if self.kind in _RAW_KINDS:
             complete = bool(self.private) and not self.public
         elif self.kind in CERTIFICATE_KINDS:
-            complete = 1 <= len(self.public) <= _MAX_CHAIN
+            complete = 1 <= len(self.public) <= MAX_CHAIN
         else:
             is_public = self.kind is SecretKind.PUBLIC_KEY
             complete = len(self.public) == 1 and not (is_public and self.private)
@@ -132,7 +131,7 @@ class SecretValue:
         """Its own certificate, then those above it. Raises ``MalformedError``."""
         try:
             return [x509.load_der_x509_certificate(part) for part in self.public]
-        except (ValueError, x509.InvalidVersion) as exc:
+        except (*UNREADABLE, x509.InvalidVersion) as exc:
             raise MalformedError(what=what, detail="not a certificate") from exc
 
 
@@ -141,7 +140,7 @@ def _spki(certificate: x509.Certificate, what: str) -> bytes:
         return certificate.public_key().public_bytes(
             Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         )
-    except (ValueError, UnsupportedAlgorithm) as exc:
+    except UNREADABLE as exc:
         raise MalformedError(what=what, detail="a certificate of an unknown key") from exc
 
 

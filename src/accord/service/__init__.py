@@ -4,6 +4,7 @@
 from accord.service._app import create_app
 from accord.service._core import TrustService
 from accord.service._memory_store import MemoryStore
+from accord.service._postgres import open_postgres
 from accord.service._server import STORE_LABEL, serve
 from accord.service._sqlite_store import SQLiteStore
 from accord.service._store import Store
@@ -15,5 +16,6 @@ __all__ = [
     "Store",
     "TrustService",
     "create_app",
+    "open_postgres",
     "serve",
 ]

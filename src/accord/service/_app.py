@@ -151,7 +151,7 @@ class _Routes:
             raise RuntimeError(message)
         authorise_read(
             request.headers.get("authorization"),
-            keys=host.machine.board.genesis.keys,
+            keys=host.machine.board.keys,
             board=host.board,
             path=_path(request),
             tls_spki_sha256=spki,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from accord.board import AssetOffer, AssetRecord, Member, verify_genesis
+from accord.board import AssetOffer, AssetRecord, Member, ProposalRecord, verify_genesis
 from accord.encoding import Digest, Envelope, sha256
 from accord.errors import (
     AssetKeyError,
@@ -53,6 +53,11 @@ STORE_THREADS = 4
 """Transactions of different boards at the same time; those of one board wait for each other."""
 
 MEMBER_STATEMENTS = frozenset({"asset", "asset-withdrawal", "proposal", "ballot"})
+
+
+def _nothing(_record: ProposalRecord) -> tuple[dict[str, dict[str, str]], dict[str, bytes]]:
+    """What the enactment of policies without secrets brings."""
+    return {}, {}
 
 
 def _own_assurance(host: BoardHost, start: ServiceStart, evidence: Evidence) -> Assurance:
@@ -124,7 +129,7 @@ class TrustService:
             objects={evidence.digest: evidence.to_bytes()},
         )
         # A crash between the last vote and its enactment must not lose the vote's effect.
-        host.enact_what_is_approved()
+        host.enact_what_is_approved(_nothing)
         self._assurance[host.board] = _own_assurance(host, start, evidence)
 
     async def _writing(self, host: BoardHost) -> None:
@@ -205,14 +210,14 @@ class TrustService:
                 index = host.stage(envelope, secrets=secrets)
             except DuplicateStatementError:
                 return host.machine.board.recorded[envelope.statement_digest]
-            host.enact_what_is_approved()
+            host.enact_what_is_approved(_nothing)
             return index
 
     def _deposited_key(
         self, host: BoardHost, envelope: Envelope, sealed_key: bytes | None
     ) -> bytes:
         """The volume key that came with an offer, if it is the one the offer commits to."""
-        statement = verify_statement(envelope, "asset", host.machine.board.genesis.keys)
+        statement = verify_statement(envelope, "asset", host.machine.board.keys)
         offer = AssetOffer.from_fields(statement.fields())
         if sealed_key is None:
             raise AssetKeyError(asset=offer.name)
@@ -247,7 +252,7 @@ class TrustService:
             # What was decided on, before anything else can happen.
             board = host.machine.board
             assets = {item.asset: board.assets[item.asset] for item in decision.service.inputs}
-            members = board.genesis.members
+            members = board.members
             with timings.stage("ledger"):
                 host.stage(
                     sign_statement("release", decision.release.to_json(), [self._keys.signer]),

@@ -12,15 +12,23 @@ from datetime import datetime
 from itertools import islice
 from typing import ParamSpec, TypeVar
 
-from accord.board import Enactment, ProposalStatus
+from accord.board import Enactment, ProposalRecord
 from accord.encoding import Digest, Envelope
-from accord.errors import AccordError, NotWriterError, ServiceHaltedError
+from accord.errors import (
+    AccordError,
+    NotWriterError,
+    ServiceHaltedError,
+    StoreUnavailableError,
+)
 from accord.identity import KeySigner, sign_statement
 from accord.ledger import Entry, LogHead, sign_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
 from accord.service._durable import GroupCommit
 from accord.service._projection import Replayed, damaged, replay, save
 from accord.service._store import Store, Stored
+
+Bring = Callable[[ProposalRecord], tuple[Mapping[str, Mapping[str, str]], Mapping[str, bytes]]]
+"""What an enactment brings: by policy and secret what everybody may see, and values by name."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -179,6 +187,8 @@ class BoardHost:
 
         Raises ``ServiceHaltedError``, or ``NotWriterError`` where another service took over.
         """
+        if self._halted:
+            raise ServiceHaltedError(detail=self._halted)
         if self._commit is not None:
             await self._commit.settled()
 
@@ -186,14 +196,16 @@ class BoardHost:
         """`settled` for the start of the service, before there is an event loop."""
         self._queue.settle_now()
 
-    def enact_what_is_approved(self) -> None:
-        """Stages the enactment of every open proposal that has all its approvals."""
+    def enact_what_is_approved(self, bring: Bring) -> None:
+        """Stages the enactment of every proposal that lacks nothing any more."""
         state = self.machine.board
-        for record in list(state.proposals.values()):
-            is_open = state.status(record, self.now()) is ProposalStatus.OPEN
-            if is_open and not state.missing(record):
-                body = Enactment(self.board, record.id).to_json()
-                self.stage(sign_statement("enactment", body, [self._hosting.signer]))
+        for record in list(state.open_proposals.values()):
+            # One at a time: an enactment can make the next one stale.
+            if state.enactable(record, self.now()):
+                public, secrets = bring(record)
+                body = Enactment(self.board, record.id, public).to_json()
+                statement = sign_statement("enactment", body, [self._hosting.signer])
+                self.stage(statement, secrets=secrets)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -264,19 +276,22 @@ class BoardHost:
         self._hosting.store.release_writer(self.board, self._commit.fence)
 
     async def _follow(self) -> None:
-        store, start = self._hosting.store, self.head.size
-        if self._commit is not None:
-            # It was the writer: entries that never became durable may be in its state.
-            self._take(await self._hosting.run(replay, store, self.board, save_it=False))
-            self._commit, start = None, self.head.size
-
-        def read() -> list[bytes]:
-            return list(store.entries(self.board, start)) if store.size(self.board) > start else []
-
-        data = await self._hosting.run(read)
         try:
-            for item in data:
+            if self._commit is not None:
+                # It was the writer: entries that never became durable may be in its state.
+                replayed = await self._hosting.run(
+                    replay, self._hosting.store, self.board, save_it=False
+                )
+                self._take(replayed)
+                self._commit = None
+            for item in await self._hosting.run(self._unread):
                 self.machine.apply(self.head.extend(item))
+        except StoreUnavailableError:
+            raise  # It may be back for the next request.
         except AccordError as exc:
             self._halted = "its stored log does not hold"
             raise damaged(self.board, exc) from exc
+
+    def _unread(self) -> list[bytes]:
+        store, start = self._hosting.store, self.head.size
+        return list(store.entries(self.board, start)) if store.size(self.board) > start else []

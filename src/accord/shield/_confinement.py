@@ -5,8 +5,10 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from accord.errors import ConfinementError
+from accord.policy import Network
 from accord.shield._runtime import runtime_paths
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/dev", "/etc")
@@ -33,6 +35,11 @@ class Confinement:
     memory_limit_bytes: int | None
     """Address space of each process, and size of each in-memory file system."""
 
+    links: Mapping[str, str] = MappingProxyType({})
+    """Symbolic links: a path inside, and the path inside that it leads to."""
+
+    network: Network = Network.NONE
+
 
 def check(confinement: Confinement) -> None:
     """Refuse what could not be meant. Raises ``ConfinementError``."""
@@ -48,6 +55,10 @@ def check(confinement: Confinement) -> None:
         raise ConfinementError(detail=f"{min(both)} is both read-only and writable")
     for path, source in (*confinement.read_only.items(), *confinement.writable.items()):
         _check_mount(path, source)
+    for path in confinement.links:
+        _check_place(path)
+        if path in {*confinement.read_only, *confinement.writable}:
+            raise ConfinementError(detail=f"{path} is both a link and something else")
     for path, source in confinement.writable.items():
         if not source.is_dir():
             raise ConfinementError(detail=f"{path} is writable and not a directory")
@@ -65,7 +76,7 @@ def _texts(confinement: Confinement) -> Iterator[str]:
     yield from confinement.environment
     yield from confinement.environment.values()
     yield confinement.workdir
-    for mounts in (confinement.read_only, confinement.writable):
+    for mounts in (confinement.read_only, confinement.writable, confinement.links):
         yield from mounts
         yield from map(str, mounts.values())
 
@@ -81,6 +92,12 @@ def _check_text(text: str) -> None:
 
 
 def _check_mount(path: str, source: Path) -> None:
+    _check_place(path)
+    if not source.exists():
+        raise ConfinementError(detail=f"there is nothing to show at {path}")
+
+
+def _check_place(path: str) -> None:
     inside = PurePosixPath(path)
     if str(inside) != path or not inside.is_absolute() or ".." in inside.parts:
         raise ConfinementError(detail=f"{path!r} is not a plain absolute path")
@@ -88,5 +105,3 @@ def _check_mount(path: str, source: Path) -> None:
         raise ConfinementError(detail=f"{path} belongs to the system")
     if any(runtime.is_relative_to(path) for runtime in runtime_paths()):
         raise ConfinementError(detail=f"{path} would hide the Python runtime")
-    if not source.exists():
-        raise ConfinementError(detail=f"there is nothing to show at {path}")

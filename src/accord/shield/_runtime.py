@@ -13,6 +13,20 @@ _SYSTEM_ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
 """How the loader finds shared libraries (Debian's BLAS is a link through alternatives)."""
 
+_NETWORK_FILES = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust/extracted",
+)
+"""How names are found and public certificates verified; not /etc/ssl, which may hold keys."""
+
 _BUBBLEWRAP = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
 """Where it is looked for, in this order. Never on PATH: whoever starts the shield chooses PATH,
 and would have it run a program of his own, outside any sandbox, on the plaintext."""
@@ -50,6 +64,14 @@ def system_arguments() -> list[str]:
     own = Path(sysconfig.get_paths()["purelib"], "accord")
     if own.is_dir():
         arguments += ["--tmpfs", str(own)]
+    return arguments
+
+
+def network_arguments() -> list[str]:
+    """The bubblewrap arguments that leave a program the network of the host."""
+    arguments = ["--share-net"]
+    for file in _NETWORK_FILES:
+        arguments += [*parents(file), "--ro-bind-try", file, file]
     return arguments
 
 

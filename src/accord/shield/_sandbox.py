@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running a program that nobody has to trust: no network, no environment, no other files.
 
+A policy may give a program the network of the host; all else stays as it is.
+
 bubblewrap builds the namespaces and mounts; a system call filter and resource limits are added.
 Inside, the program is user 65534 without capabilities. Where the shield is root, that is also
 a different user to the kernel, so that limits count and no file of root is its own.
@@ -18,11 +20,12 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from accord.errors import ConfinementError, NamespaceRefusedError, SandboxMissingError
+from accord.policy import Network
 from accord.shield._capture import capture
 from accord.shield._confinement import Confinement, check
 from accord.shield._descriptors import Descriptors
@@ -31,6 +34,7 @@ from accord.shield._runtime import (
     base_interpreter,
     bubblewrap,
     interpreter,
+    network_arguments,
     parents,
     system_arguments,
 )
@@ -97,6 +101,9 @@ class Outcome:
     timed_out: bool = False
     """The shield killed it at its time limit."""
 
+    stopped: bool = False
+    """The shield killed it because it was no longer allowed to run."""
+
     sandbox_killed: bool = False
     """Somebody else killed the sandbox around it, for example the kernel, out of memory."""
 
@@ -112,10 +119,12 @@ def require_sandbox() -> str:
     return executable
 
 
-def run_confined(confinement: Confinement) -> Outcome:
+def run_confined(
+    confinement: Confinement, *, allowed: Callable[[], bool] | None = None
+) -> Outcome:
     """Run the program to its end and say how it went; a failing program is not an error here.
 
-    Every process that it started is gone on return. Where the sandbox dies around the program,
+    ``allowed`` is asked several times a second; when it says no, the program is killed. Every process that it started is gone on return. Where the sandbox dies around the program,
     the program counts as killed (exit code 137). As root, writable directories (and read-only
     ones in private memory) are handed to the user inside; other read-only files must be readable
     for everybody. Not checked: what the program wrote, see ``collect_outputs``.
@@ -132,23 +141,25 @@ def run_confined(confinement: Confinement) -> Outcome:
     deadline = None if confinement.timeout_s is None else started + confinement.timeout_s
     with contextlib.ExitStack() as stack:
         process, status, mark = _start(executable, confinement, other_user=other_user, stack=stack)
-        stdout, stderr, timed_out = capture(process, deadline=deadline)
+        printed = capture(process, deadline=deadline, allowed=allowed)
         reported = _reported_exit(os.read(status, _MAX_REPORT_BYTES))
         begun = _marked(mark)
-    if not (begun or timed_out):
+    killed = printed.timed_out or printed.stopped
+    if not (begun or killed):
         # The words of bubblewrap or of the first step: there was no program yet.
-        raise _set_up_error(stderr)
-    sandbox_killed = reported is None and not timed_out
-    if timed_out or reported is None:
+        raise _set_up_error(printed.stderr)
+    sandbox_killed = reported is None and not killed
+    if killed or reported is None:
         reported = 128 + signal.SIGKILL
     return Outcome(
         exit_code=reported,
         signal=reported - 128 if 128 < reported < 128 + signal.NSIG else None,  # noqa: PLR2004
-        stderr_tail=stderr,
-        stdout_tail=stdout,
+        stderr_tail=printed.stderr,
+        stdout_tail=printed.stdout,
         seconds=time.monotonic() - started,
-        timed_out=timed_out,
+        timed_out=printed.timed_out,
         sandbox_killed=sandbox_killed,
+        stopped=printed.stopped,
     )
 
 
@@ -213,6 +224,8 @@ def _arguments(confinement: Confinement, data: Descriptors, *, other_user: bool)
     arguments += system_arguments()
     for content, path in ((_PASSWD, "/etc/passwd"), (_GROUP, "/etc/group")):
         arguments += ["--perms", "0444", "--ro-bind-data", str(data.memory(content.encode())), path]
+    if confinement.network is Network.OPEN:
+        arguments += network_arguments()
     # Parents first: one folder read-only and one below it writable is a usual pair.
     mounts = {
         **{path: ("--ro-bind", source) for path, source in confinement.read_only.items()},
@@ -221,11 +234,13 @@ def _arguments(confinement: Confinement, data: Descriptors, *, other_user: bool)
     for path in sorted(mounts, key=PurePosixPath):
         option, source = mounts[path]
         arguments += [*parents(path), option, str(source), path]
+    for path, target in confinement.links.items():
+        arguments += [*parents(path), "--symlink", target, path]
     # Root and /dev are in memory: nothing may grow there. /proc/sys belongs to the machine.
     for directory in ("/", "/dev", "/proc"):
         arguments += ["--remount-ro", directory]
     arguments += ["--chdir", confinement.workdir]
-    arguments += ["--seccomp", str(data.memory(system_call_filter()))]
+    arguments += ["--seccomp", str(data.memory(system_call_filter(network=confinement.network)))]
     return arguments
 
 

@@ -4,7 +4,8 @@
 Namespaces and dropped capabilities already make most of these calls fail; the filter takes away
 the kernel code behind them. Listed are calls that look into other processes, change mounts or
 the kernel, make namespaces, or work around the filter (io_uring opens sockets by itself).
-Sockets other than Unix ones do not exist: a program without a network has nothing to dial.
+Sockets other than Unix ones do not exist: a program without a network has nothing to dial. With
+an open network there are IPv4 and IPv6 as well, and still no VSOCK, netlink or packet sockets.
 """
 
 import errno
@@ -13,6 +14,7 @@ import struct
 from dataclasses import dataclass
 
 from accord.errors import ConfinementError
+from accord.policy import Network
 
 # linux/filter.h and linux/seccomp.h
 _LOAD = 0x20
@@ -30,6 +32,9 @@ _ARCHITECTURE = 4
 _FIRST_ARGUMENT = 16
 
 _AF_UNIX = 1
+_AF_INET = 2
+_AF_INET6 = 10
+_FAMILIES = {Network.NONE: (_AF_UNIX,), Network.OPEN: (_AF_UNIX, _AF_INET, _AF_INET6)}
 _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 
@@ -83,7 +88,7 @@ _MACHINES = {
 }
 
 
-def system_call_filter(machine: str | None = None) -> bytes:
+def system_call_filter(machine: str | None = None, *, network: Network = Network.NONE) -> bytes:
     """The filter for ``machine`` (default: this one), as an array of ``struct sock_filter``.
 
     Raises ``ConfinementError`` for a processor family that it has no numbers for.
@@ -112,11 +117,12 @@ def system_call_filter(machine: str | None = None) -> bytes:
         _refuse(errno.EPERM),
         _op(_LOAD, _NUMBER),
     ]
+    families = _FAMILIES[network]
     for number in numbers.sockets:
         program += [
-            _op(_EQUAL, number, otherwise=3),
+            _op(_EQUAL, number, otherwise=2 + len(families)),
             _op(_LOAD, _FIRST_ARGUMENT),
-            _op(_EQUAL, _AF_UNIX, then=1),
+            *(_op(_EQUAL, item, then=len(families) - n) for n, item in enumerate(families)),
             _refuse(errno.EAFNOSUPPORT),
             _op(_LOAD, _NUMBER),
         ]

@@ -19,7 +19,7 @@ EVERYBODY = frozenset(ROLES)
 
 
 def electorate(*owners: str) -> Electorate:
-    return Electorate(ROLES, frozenset(owners))
+    return Electorate(ROLES, affected_owners=frozenset(owners))
 
 
 def rule(value: Any) -> Rule:
@@ -136,8 +136,8 @@ def test_rule_can_be_nested_as_deep_as_people_can_read() -> None:
     assert rule(nested(8)).satisfied(frozenset({"ann"}), electorate())
 
 
-def test_every_action_needs_a_rule() -> None:
-    """What the constitution does not speak of, nobody may do; so it must speak of everything."""
+def test_enacting_policies_needs_a_rule() -> None:
+    """And nothing may have one that is no action."""
     with pytest.raises(MalformedError, match=r"policy\.enact is missing"):
         Constitution.from_fields(Fields({}, "constitution"))
     with pytest.raises(MalformedError, match=r"unknown field board\.dissolve"):
@@ -148,11 +148,69 @@ def test_every_action_needs_a_rule() -> None:
 
 def test_constitution_round_trip() -> None:
     """Written as it was read."""
-    document = {"policy.enact": {"all": ["affected_owners", "role:owner"]}}
+    approve = {"all": ["affected_owners", "role:owner"]}
+    whole = {"approve": approve, "veto": ["member:ann"], "notice_s": 60, "voting_s": 120}
+    document = {
+        "policy.enact": {"approve": approve, "veto": [], "notice_s": 0},
+        "member.add": whole,
+    }
     constitution = Constitution.from_fields(Fields(document, "constitution"))
+    bare = Constitution.from_fields(Fields({**document, "policy.enact": approve}, "x"))
 
     assert document == constitution.to_json()
-    assert set(constitution.rules) == set(Action)
+    assert bare == constitution
+    assert {Action.POLICY_ENACT, Action.MEMBER_ADD} == set(constitution.rules)
+
+
+def test_action_without_a_rule_cannot_be_done() -> None:
+    """But what was stopped can always be resumed: by whoever stopped it."""
+    constitution = Constitution.from_fields(Fields({"policy.enact": "member:ann"}, "x"))
+
+    with pytest.raises(ConstitutionError, match=r"member\.add: this board has no rule for it"):
+        constitution.rule(Action.MEMBER_ADD)
+    assert constitution.rule(Action.EXECUTION_RESUME).approve.to_json() == "stoppers"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"approve": "member:ann", "veto": "member:ann"},
+        {"approve": "member:ann", "veto": ["ann"]},
+        {"approve": "member:ann", "notice_s": -1},
+        {"approve": "member:ann", "notice_s": 10**9},
+        {"approve": "member:ann", "voting_s": 0},
+        {"approve": "member:ann", "quorum": 2},
+    ],
+    ids=range(6),
+)
+def test_malformed_rule_of_an_action_is_refused(value: Any) -> None:
+    """Veto, notice and voting time are read as strictly as the rule itself."""
+    with pytest.raises(MalformedError):
+        Constitution.from_fields(Fields({"policy.enact": value}, "x"))
+
+
+def test_weights_are_added_up() -> None:
+    """Of the approving members that are meant; weight 0 is nobody's mistake."""
+    weighted = rule({"weighted": {"min": 5, "of": "role:owner"}})
+    voters = Electorate(ROLES, {"ann": 3, "bob": 2, "cid": 0, "dee": 100})
+
+    assert weighted.satisfied(frozenset({"ann", "bob"}), voters)
+    assert not weighted.satisfied(frozenset({"ann", "cid", "dee"}), voters)
+    assert weighted.missing(frozenset({"ann"}), voters) == ("weight 2 of bob, cid",)
+    light = Electorate(ROLES, {"ann": 1})
+    assert weighted.missing(frozenset(), light) == ("role:owner (there are too few of them)",)
+    assert weighted.to_json() == {"weighted": {"min": 5, "of": "role:owner"}}
+
+
+def test_sets_mean_whom_the_proposal_affects() -> None:
+    """Affected owners, owners of the lineage, and who stopped executions."""
+    one = frozenset({"ann"})
+    voters = Electorate(ROLES, affected_owners=one, lineage_owners=EVERYBODY, stoppers=frozenset({"bob"}))
+
+    assert rule("affected_owners").satisfied(one, voters)
+    assert not rule("lineage_owners").satisfied(one, voters)
+    assert rule("lineage_owners").satisfied(EVERYBODY, voters)
+    assert rule("stoppers").missing(one, voters) == ("bob",)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +229,7 @@ def test_constitution_that_nobody_could_satisfy_is_refused(value: Any) -> None:
     constitution = Constitution.from_fields(Fields({"policy.enact": value}, "constitution"))
 
     with pytest.raises(ConstitutionError, match=r"policy\.enact: nobody could satisfy it"):
-        constitution.check(ROLES)
+        constitution.check(Electorate(ROLES, {}, EVERYBODY, EVERYBODY, EVERYBODY))
 
 
 def test_board_errors_are_one_family() -> None:

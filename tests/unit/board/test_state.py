@@ -52,7 +52,7 @@ def test_documents_round_trip() -> None:
     withdrawal = AssetWithdrawal(world.board, "ann/records", digest("x"))
     proposal = world.proposal_of()
     ballot = Ballot(world.board, digest("p"), "ann", Choice.REJECT, 3)
-    enactment = Enactment(world.board, digest("p"))
+    enactment = Enactment(world.board, digest("p"), {"train": {"ca": "PEM"}})
 
     assert offer.predecessor
     assert first.predecessor is None
@@ -257,7 +257,7 @@ def test_state_can_be_used_without_a_log() -> None:
     world = World.ready()
     state = BoardState.found(world.genesis)
     envelope = world.sign("asset", world.offer_of("ann/x").to_json(), "ann")
-    statement = verify_statement(envelope, "asset", world.genesis.keys)
+    statement = verify_statement(envelope, "asset", world.genesis.charter.keys)
     state.apply(statement, index=1, time=NOW)
 
     assert state.handles("asset")

@@ -69,7 +69,7 @@ def test_bytes_arrive_as_they_were_sent(identity: TLSIdentity) -> None:
 
 
 def test_the_pin_is_the_servers_key(identity: TLSIdentity) -> None:
-    """The key that the handshake proved is the one that is pinned; there is no certificate chain."""
+    """The key that the handshake proved is the one that is pinned."""
     with connected(identity) as (client, server):
         context = PinnedContext()
         context.check(client.tls.peer_certificate())

@@ -30,6 +30,7 @@ from accord.policy import (
     read_exports,
     read_secrets,
 )
+from accord.policy._secret_words import FATES, export_words, secret_words
 
 JSON = dict[str, Any]
 
@@ -198,6 +199,14 @@ def test_secrets_that_take_long_to_make_are_limited() -> None:
     rsa = {"kind": "key", "algorithm": "rsa-3072"}
     with pytest.raises(PolicyContentError):
         read(**{f"s{number}": rsa for number in range(5)})
+
+
+def test_a_chain_of_certificates_is_limited() -> None:
+    """Eight are read, nine are not."""
+    chain = {f"ca{n}": {**CA, "issuer": f"ca{n + 1}"} for n in range(7)} | {"ca7": CA}
+    assert len(read(**chain)) == 8
+    with pytest.raises(PolicyContentError):
+        read(web={**WEB, "issuer": "ca0"}, **chain)
 
 
 # --- exports ---------------------------------------------------------------------------------
@@ -419,3 +428,47 @@ def test_errors_show_names_and_no_values() -> None:
     assert str(caught.value) == (
         "policy.services.a.command[1] names the secret b, which is not there"
     )
+
+
+# --- words -----------------------------------------------------------------------------------
+
+
+def test_words_say_everything_that_a_secret_is() -> None:
+    """So that no difference between two versions goes unseen."""
+    secrets = read(
+        a={"kind": "ascii"},
+        b={"kind": "ascii", "rotate": 1},
+        k=KEY,
+        l=MIGRATED,
+        p={"kind": "public-key", "of": "k"},
+        web={**WEB, "common_name": "\u0430"},
+        i=IMPORT,
+        pinned={**IMPORT, "pin": sha256(b"p"), "service": FULL_PEER},
+        d=DEPOSIT,
+    )
+    words = {name: secret_words(spec) for name, spec in secrets.items()}
+    assert len(set(words.values())) == len(words)
+    assert words["a"] == "is random letters and digits: rotate 0, size 20"
+    assert words["p"] == 'is the public key of another secret: of "k"'
+    assert '"\\u0430"' in words["web"]
+
+
+def test_words_say_everything_that_an_export_is() -> None:
+    """Who gets it, in which version, and where."""
+    exports = exported(
+        {"secret": "k", "to": "public"},
+        {"secret": "k", "to": "a"},
+        {"secret": "j", "to": "a", "namespace": True},
+        {"secret": "j", "to": "b", "pin": sha256(b"p"), "service": PEER},
+        k=KEY,
+        j=KEY,
+    )
+    words = [export_words(export) for export in exports]
+    assert words[:3] == [
+        "shows the public part of its secret k to everybody",
+        "gives its secret k to the policy a",
+        "gives its secret j to all policies in and at a",
+    ]
+    assert sha256(b"p") in words[3]
+    assert sha256(b"board") in words[3]
+    assert set(FATES) == set(Fate)

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from tests.support.board import Person, World, policy_json, service_json, terms
+from tests.support.gate import decide
 from tests.support.variants import variant
 
 from accord.errors import AppraisalError, BindingMismatchError
 from accord.evidence import Binding, Evidence, Purpose, verify_unbound
 from accord.policy import Assurance, Family
-from accord.release import Challenges, Decision, ReleaseRequest, decide, shield_binding
+from accord.release import Challenges, Decision, ReleaseRequest, shield_binding
 from accord.testing import create_simulated
 
 ALONE = [family for family in Family if family is not Family.NVIDIA]

@@ -48,7 +48,8 @@ TEMPLATE = SecretValue.deposited(b"{{ accord.text }}")
 def values() -> Any:
     secrets = {
         "ca": {"kind": "x509-ca", "common_name": "root"},
-        "web": {"kind": "x509", "common_name": "web", "endpoint": "client", "issuer": "ca"},
+        "sub": {"kind": "x509-ca", "common_name": "sub", "issuer": "ca"},
+        "web": {"kind": "x509", "common_name": "web", "endpoint": "client", "issuer": "sub"},
         "ec": {"kind": "key", "algorithm": "p256"},
         "ecp": {"kind": "public-key", "of": "ec"},
         "es256": {"kind": "jwt-key", "algorithm": "ES256"},
@@ -97,19 +98,29 @@ def test_certificates_are_written_as_asked(values: Any) -> None:
     web = values["web"]
     own = load_der_x509_certificate(rendered(web, "der", name="web"))
     assert load_pem_x509_certificates(rendered(web, None, name="web")) == [own]
-    root = load_der_x509_certificate(values["ca"].public[0])
-    assert load_pem_x509_certificates(rendered(web, "chain", name="web")) == [own, root]
+    above = [load_der_x509_certificate(values[name].public[0]) for name in ("sub", "ca")]
+    assert load_pem_x509_certificates(rendered(web, "chain", name="web")) == [own, *above]
     key = load_pem_private_key(rendered(web, "privatekey", name="web"), None)
     assert key.public_key() == own.public_key()
 
 
 def test_openssl_reads_what_is_written(values: Any, tmp_path: Path) -> None:
     """The chain holds for a verifier that is not ours, under its strict rules."""
-    for name, form in (("ca", "crt"), ("web", "crt"), ("web", "privatekey")):
+    for name, form in (("ca", "crt"), ("web", "chain"), ("web", "privatekey")):
         (tmp_path / f"{name}.{form}").write_bytes(rendered(values[name], form, name=name))
+    chain = f"{tmp_path}/web.chain"
     verify = ["openssl", "verify", "-x509_strict", "-attime", str(int(NOW.timestamp()))]
     subprocess.run(
-        [*verify, "-purpose", "sslclient", "-CAfile", f"{tmp_path}/ca.crt", f"{tmp_path}/web.crt"],
+        [
+            *verify,
+            "-purpose",
+            "sslclient",
+            "-CAfile",
+            f"{tmp_path}/ca.crt",
+            "-untrusted",
+            chain,
+            chain,
+        ],
         check=True,
         capture_output=True,
         timeout=20,

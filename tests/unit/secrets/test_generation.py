@@ -22,6 +22,9 @@ JSON = dict[str, Any]
 
 BOARD = sha256(b"board")
 _P256 = bytes.fromhex("2a8648ce3d030107")
+_SHORT_SEED = "302d020100300506032b65700421041f" + "07" * 31
+"""PKCS #8 of an Ed25519 key with a byte too few."""
+
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 EVERYTHING: dict[str, JSON] = {
     "web": {
@@ -259,6 +262,7 @@ def test_bytes_that_are_no_value_are_refused(values: Any) -> None:
         SecretValue(SecretKind.KEY, ec.private, (*ec.public, *ec.public)),
         SecretValue(SecretKind.KEY, b"no key", ec.public),
         SecretValue(SecretKind.KEY, ec.private, (b"no key",)),
+        SecretValue(SecretKind.KEY, bytes.fromhex(_SHORT_SEED), ed.public),
         SecretValue(SecretKind.PUBLIC_KEY, ec.private, ec.public),
         SecretValue(SecretKind.X509, web.private),
         SecretValue(SecretKind.X509, web.private, (b"no certificate",)),

@@ -15,10 +15,21 @@ from pathlib import Path
 
 from tests.support.board import Person, World, digest, policy_json, seed
 
-from accord.board import Ballot, Choice, Enactment
+from accord.board import (
+    Ballot,
+    Choice,
+    EnactPolicy,
+    Enactment,
+    ExecutionStop,
+    InstanceToken,
+    ProposalWithdrawal,
+    RemoveMember,
+    ResumeExecution,
+)
 from accord.encoding import Envelope, canonical_json
 from accord.identity import Keyset
 from accord.ledger import Entry
+from accord.policy import Policy
 from accord.release import RunStatement
 
 HERE = Path(__file__).parent
@@ -29,6 +40,12 @@ CLOSED, MISSING, ASSET, AGAIN = (
     "accord-BRD-008",
     "accord-BRD-009",
     "accord-BRD-010",
+)
+RULES, NAMESPACE, STOP, TOKEN = (
+    "accord-BRD-002",
+    "accord-BRD-012",
+    "accord-BRD-013",
+    "accord-BRD-016",
 )
 WITHDRAWN, RUN, LOG_KEY, RELEASE = (
     "accord-REL-005",
@@ -92,7 +109,7 @@ def flaws(made: World) -> Iterator[tuple[str, str, str, Envelope]]:
         MALFORMED,
         made.sign("ballot", extra, "ann"),
     )
-    body = Enactment(made.board, proposal).to_json()
+    body = Enactment(made.board, proposal, {}).to_json()
     yield (
         "enactment_by_a_member_fail",
         "A member counts the votes.",
@@ -212,6 +229,60 @@ def flaws(made: World) -> Iterator[tuple[str, str, str, Envelope]]:
     )
 
 
+def changes(made: World) -> Iterator[tuple[str, str, str, Envelope]]:
+    """The same, of proposals that change the board, of stops and of tokens."""
+    proposal = made.log[-1].envelope.statement_digest
+    other = made.proposal_of(policy_json(name="third"), base=digest("another charter"))
+    yield (
+        "proposal_other_charter_fail",
+        "Written against another charter.",
+        STALE,
+        made.sign("proposal", other.to_json(), "lab"),
+    )
+    removal = made.proposal_of(actions=(RemoveMember("ann"),))
+    yield (
+        "proposal_without_rule_fail",
+        "The constitution has no rule for removing members.",
+        RULES,
+        made.sign("proposal", removal.to_json(), "lab"),
+    )
+    orphan = policy_json(name="nowhere/child", namespace=digest("no parent"))
+    squat = made.proposal_of(actions=(EnactPolicy(Policy.from_json(orphan)),))
+    yield (
+        "proposal_in_no_namespace_fail",
+        "There is no such namespace.",
+        NAMESPACE,
+        made.sign("proposal", squat.to_json(), "lab"),
+    )
+    resume = made.proposal_of(actions=(ResumeExecution(digest("nothing")),))
+    yield (
+        "proposal_resumes_nothing_fail",
+        "Nobody has stopped anything.",
+        STOP,
+        made.sign("proposal", resume.to_json(), "lab"),
+    )
+    yield (
+        "proposal_withdrawn_by_another_fail",
+        "Ann takes back what lab proposed.",
+        MEMBER,
+        made.sign("proposal-withdrawal", ProposalWithdrawal(made.board, proposal).to_json(), "ann"),
+    )
+    stop = ExecutionStop(made.board, "ann", "board", "no reason", made.time)
+    yield (
+        "stop_by_another_member_fail",
+        "Bob stops everything in the name of ann.",
+        MEMBER,
+        made.sign("execution-stop", stop.to_json(), "bob"),
+    )
+    token = InstanceToken(made.board, "clinic", "train", "train", seed("token"), made.time)
+    yield (
+        "token_by_a_reader_fail",
+        "Neither an owner nor an operator.",
+        TOKEN,
+        made.sign("instance-token", token.to_json(), "clinic"),
+    )
+
+
 def withdrawn() -> tuple[World, Envelope]:
     """A release after ann took her consent back."""
     made = world()
@@ -238,6 +309,7 @@ holds an entry that may follow.
     cases: list[tuple[str, str, dict[str, str], Envelope]]
     cases = [("valid", "The shield ends its run.", {}, made.sign("run", good.to_json(), "shield"))]
     cases += [(name, why, {"error": code}, bad) for name, why, code, bad in flaws(made)]
+    cases += [(name, why, {"error": code}, bad) for name, why, code, bad in changes(made)]
     for name, reason, expected, envelope in cases:
         found |= _case(name, reason, expected, Entry(len(made.log), made.time, envelope))
     after, envelope = withdrawn()

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which evidence a log rests on: for each entry that names some, what it must say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from accord.board import Ballot, Enactment, ProposalRecord
+from accord.encoding import Digest, Fields, parse_canonical_json
+from accord.errors import BundleContentError
+from accord.evidence import Binding
+from accord.identity import Statement, statement_kind
+from accord.ledger import Entry, Ledger
+from accord.policy import AUTHORITY, PUBLIC_KINDS, AttestationVariant
+from accord.release import Machine, Release, Renewal, ballot_binding
+
+_NAMING = frozenset({"service-start", "release", "renewal", "ballot"})
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Evidence that an entry names, and what it must be to justify the entry."""
+
+    entry: int
+    time: datetime
+    evidence: Digest
+    binding: Binding
+    variants: tuple[AttestationVariant, ...]
+    """Of the charter, or the policy, that was in force at the entry."""
+
+    release: Release | None = None
+    """For a release: what it claims of the evidence."""
+
+    is_start: bool = False
+
+
+def replay(entries: Iterable[bytes]) -> tuple[Ledger, Machine, tuple[Proof, ...]]:
+    """The log, the state it leads to, and the evidence that it rests on, which is *not* verified.
+
+    Raises what `Machine.replay` raises, and ``BundleContentError`` for an enactment that leaves
+    out what everybody must be able to see.
+    """
+    ledger, machine, proofs = Ledger(), None, []
+    for data in entries:
+        entry = ledger.extend(data)
+        if machine is None:
+            machine = Machine.found(entry)
+            continue
+        statement = machine.apply(entry)
+        if statement.kind == "enactment":
+            _check_public(statement, machine, entry.index)
+        proof = _proof(statement, machine, entry)
+        if proof is not None:
+            proofs.append(proof)
+    if machine is None:
+        raise BundleContentError(detail="the log is empty")
+    return ledger, machine, tuple(proofs)
+
+
+def named_evidence(entries: Iterable[bytes]) -> list[Digest]:
+    """The evidence that entries of a replayed log name, in order, each once."""
+    found: dict[Digest, None] = {}
+    for data in entries:
+        envelope = Entry.from_bytes(data).envelope
+        if statement_kind(envelope) in _NAMING:
+            fields = Fields(parse_canonical_json(envelope.payload, what="entry"), "entry")
+            digest = fields.optional("evidence", fields.digest)
+            if digest is not None:
+                found[digest] = None
+    return list(found)
+
+
+def _proof(statement: Statement, machine: Machine, entry: Entry) -> Proof | None:
+    """What the entry that was just applied rests on."""
+    at = entry.index, entry.time
+    match statement.kind:
+        case "service-start":
+            start, _ = machine.started[-1]
+            service = machine.board.charter.service
+            return Proof(*at, start.evidence, start.binding, service, is_start=True)
+        case "release":
+            release = Release.from_fields(statement.fields())
+            variants = machine.policy_of(release).services[release.service].attestation
+            return Proof(*at, release.evidence, release.binding, variants, release)
+        case "renewal":
+            renewal = Renewal.from_fields(statement.fields())
+            released = machine.runs[renewal.run].release
+            variants = machine.policy_of(released).services[released.service].attestation
+            return Proof(*at, renewal.evidence, renewal.binding(released.keyset), variants)
+        case "ballot":
+            return _ballot_proof(Ballot.from_fields(statement.fields()), machine, entry)
+    return None
+
+
+def _ballot_proof(ballot: Ballot, machine: Machine, entry: Entry) -> Proof | None:
+    member = machine.board.members[ballot.member]
+    if ballot.evidence is None or ballot.challenge is None:
+        return None  # The machine takes such a ballot of a person alone.
+    binding = ballot_binding(
+        ballot.board,
+        ballot.proposal,
+        choice=ballot.choice.value,
+        sequence=ballot.sequence,
+        key=member.identity.verify_key,
+        nonce=ballot.challenge,
+    )
+    return Proof(entry.index, entry.time, ballot.evidence, binding, member.attestation)
+
+
+def _check_public(statement: Statement, machine: Machine, index: int) -> None:
+    """Certificates and public keys that only some get to see could be several of each."""
+    enactment = Enactment.from_fields(statement.fields())
+    record: ProposalRecord = machine.board.proposals[enactment.proposal]
+    for policy in record.proposal.policies:
+        expected = {name for name, spec in policy.secrets.items() if spec.kind in PUBLIC_KINDS}
+        expected |= {AUTHORITY} if policy.authority else set()
+        if expected != enactment.public.get(policy.name, {}).keys():
+            raise BundleContentError(
+                detail=f"entry {index} does not show the public parts of {policy.name}"
+            )
