@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hostile programs in the sandbox: each tries to get out, or to get something out."""
 
+import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -8,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,11 +20,17 @@ import pytest
 
 import accord
 from accord.errors import OutputRefusedError
+from accord.policy import Network
 from accord.shield import Confinement, Outcome, collect_outputs, run_confined
 
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
 
 SOURCES = Path(accord.__file__).parents[1]
+
+NAMING = [
+    name for name in ("/etc/hosts", "/etc/resolv.conf", "/etc/ssl/certs") if Path(name).exists()
+]
+"""What a program with a network needs, as far as this machine has it."""
 
 
 @dataclass
@@ -127,6 +136,87 @@ def test_program_reaches_no_network(sandbox: Sandbox, listener: int) -> None:
             print("no name")
     """
     assert sandbox.says(program).splitlines() == ["97", "97", "no name"]
+
+
+@pytest.fixture
+def greeter() -> Iterator[int]:
+    """A server on the host's loopback that greets everybody."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.sendall(b"hello")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        pytest.param(Network.NONE, "97 97 []", id="none"),
+        pytest.param(Network.OPEN, f"hello 111 {NAMING}", id="open"),
+    ],
+)
+def test_network_of_the_host_is_reached_by_open_services_alone(
+    sandbox: Sandbox, greeter: int, network: Network, expected: str
+) -> None:
+    """``none`` has no socket to dial with; ``open`` reaches what the host reaches."""
+    program = f"""
+        import os, socket
+        said = []
+        for target in (("127.0.0.1", {greeter}), ("127.0.0.1", 1)):
+            try:
+                with socket.create_connection(target, timeout=5) as connection:
+                    said.append(connection.recv(5).decode())
+            except OSError as error:
+                said.append(str(error.errno))
+        names = ("/etc/hosts", "/etc/resolv.conf", "/etc/ssl/certs", "/etc/ssl/private",
+                 "/etc/shadow", "/etc/ssh")
+        print(*said, [n for n in names if os.path.exists(n)])
+    """
+    job = dataclasses.replace(sandbox.confinement(program), network=network)
+    outcome = run_confined(job)
+    assert (outcome.stdout_tail.decode().strip(), outcome.stderr_tail) == (expected, b"")
+
+
+@pytest.mark.parametrize("family", ["AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG"])
+def test_open_network_brings_internet_sockets_alone(sandbox: Sandbox, family: str) -> None:
+    """VSOCK leads out of a virtual machine past every rule of its network."""
+    program = f"""
+        import socket
+        try:
+            socket.socket(socket.{family}, socket.SOCK_RAW)
+        except OSError as error:
+            print(error.errno)
+    """
+    job = dataclasses.replace(sandbox.confinement(program), network=Network.OPEN)
+    assert run_confined(job).stdout_tail == b"97\n"
+
+
+def test_open_network_gives_no_privilege_over_it(sandbox: Sandbox) -> None:
+    """No raw sockets, no low ports, and nothing else is shared with the host."""
+    program = """
+        import os, socket
+        for make in (
+            lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
+            lambda: socket.sethostname("mine"),
+        ):
+            try:
+                make()
+                print("done")
+            except OSError as error:
+                print(error.errno)
+        print(socket.gethostname(), [p for p in os.listdir("/proc") if p.isdigit() and int(p) > 9])
+    """
+    job = dataclasses.replace(sandbox.confinement(program), network=Network.OPEN)
+    assert run_confined(job).stdout_tail == b"1\n1\nshield []\n"
 
 
 @pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK"])

@@ -1,24 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hostile programs that try to get plaintext out through what the shield itself says."""
 
+import base64
+import contextlib
+import dataclasses
 import os
+import secrets
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
+from tests.unit.shield.fakes import FakeAttester, FakeService, job_in, service_of
 
+import accord
+from accord.client import TrustSession
 from accord.errors import (
     AccordError,
     ConfinementError,
+    GrantError,
     OutputRefusedError,
     SandboxMissingError,
+    SecretError,
 )
+from accord.policy import SecretKind
+from accord.secrets import SecretValue
 from accord.shield import (
     Confinement,
     Outcome,
@@ -30,6 +44,8 @@ from accord.shield import (
     collect_outputs,
     run_confined,
 )
+from accord.shield._injection import inject
+from accord.shield._launch import run_attested
 
 needs_bwrap = pytest.mark.skipif(_runtime.bubblewrap() is None, reason="needs bubblewrap")
 
@@ -322,3 +338,159 @@ def test_swap_space_is_told(monkeypatch: pytest.MonkeyPatch, table: str, *, expe
     """A private memory that is never swapped says nothing about the heap of the shield."""
     monkeypatch.setattr(Path, "read_text", lambda _: table)
     assert _memory.machine_swaps() is expected
+
+
+# --- secrets that a policy injects ----------------------------------------------------------
+
+_SHIELD = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from pathlib import Path
+from accord.client import TrustSession
+from accord.errors import AccordError
+from accord.policy import SecretKind
+from accord.secrets import SecretValue
+from accord.shield import launch
+from tests.unit.shield.fakes import FakeAttester, FakeService, job_in, service_of
+value = sys.stdin.readline().strip()
+service = service_of(
+    command=["/bin/sh", "-c", sys.argv[4], "sh", *sys.argv[5:]],
+    environment={"SECRET": "{{ accord.word }}"},
+    files=[{"at": "/run/secret", "content": "{{ accord.word:base64 }} {{ accord.word }}"}],
+)
+fake = FakeService(service, {"word": SecretValue(SecretKind.ASSET, value.encode())})
+TrustSession.open = lambda *_, **__: fake
+job = job_in(Path(sys.argv[3]))
+try:
+    print(launch(job, FakeAttester(), progress=print))
+except AccordError as error:
+    print(error, error.hint, repr(error), error.details)
+"""
+
+
+def _injecting(folder: Path, script: str, *words: str) -> subprocess.Popen[str]:
+    """A shield that waits for the value of its secret on standard input."""
+    sources, tests = Path(accord.__file__).parents[1], Path(__file__).parents[2]
+    arguments = [str(sources), str(tests), str(folder), script, *words]
+    return subprocess.Popen(
+        [sys.executable, "-c", _SHIELD, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+        cwd=folder,
+    )
+
+
+def _naming(marker: str, *, but: int) -> list[Path]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            numbered = entry.name.isdigit() and int(entry.name) not in (but, os.getpid())
+            if numbered and marker.encode() in (entry / "cmdline").read_bytes():
+                found.append(entry)
+    return found
+
+
+def _holding(value: str, entry: Path) -> bool:
+    try:
+        return value.encode() in entry.read_bytes()
+    except OSError:
+        return False
+
+
+@needs_bwrap
+@pytest.mark.parametrize("end", ["true", "exit 3"], ids=["success", "failure"])
+def test_injected_secret_is_on_no_disk_and_in_no_argument(tmp_path: Path, end: str) -> None:
+    """While the program that has it runs, and in what the shield says at the end."""
+    value, marker = secrets.token_hex(20), f"injected-{os.getpid()}-{end[:4]}"
+    script = f"""
+        grep -q "$SECRET" /run/secret && touch /out/model/known; : {marker}
+        n=0; while [ $n -lt 30 ]; do sleep 0.1; n=$((n + 1)); done; {end}
+    """
+    shield = _injecting(tmp_path, script)
+    assert shield.stdin is not None
+    shield.stdin.write(f"{value}\n")
+    shield.stdin.flush()
+    _wait_for(lambda: _naming(marker, but=shield.pid) or shield.poll() is not None)
+    time.sleep(0.3)
+
+    processes = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    assert [entry for entry in processes if _holding(value, entry / "cmdline")] == []
+    # The program's own environment is what the policy made it; bubblewrap and shield have none.
+    holders = [entry for entry in processes if _holding(value, entry / "environ")]
+    assert [e for e in holders if (e / "comm").read_text().strip() in ("bwrap", "python")] == []
+    encoded = base64.b64encode(value.encode()).decode()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if _holding(value, path) or _holding(encoded, path)] == []
+    assert list((tmp_path / "memory").iterdir()) == []
+    said, _ = shield.communicate(timeout=60)
+    assert value not in said
+    assert encoded not in said
+    assert ("accord-SHD" in said or "failed" in said) is (end != "true"), said
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if _holding(value, path)] == []
+
+
+@needs_bwrap
+def test_secret_is_in_an_argument_where_the_policy_puts_it_and_nowhere_before(
+    tmp_path: Path,
+) -> None:
+    """The program's own, and not one of bubblewrap or the shield, which every user could read."""
+    value, marker = secrets.token_hex(20), f"argument-{os.getpid()}"
+    shield = _injecting(tmp_path, f"sleep 2; : {marker}", "{{ accord.word }}")
+    assert shield.stdin is not None
+    shield.stdin.write(f"{value}\n")
+    shield.stdin.flush()
+    _wait_for(lambda: _naming(marker, but=shield.pid) or shield.poll() is not None)
+    time.sleep(0.3)
+    holders = [entry for entry in Path("/proc").iterdir() if _holding(value, entry / "cmdline")]
+    assert {(entry / "comm").read_text().strip() for entry in holders} <= {"sh"}
+    assert holders
+    said, _ = shield.communicate(timeout=60)
+    assert value not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ accord.word }} {{ accord.other }}",
+        "{{ accord.word:nothing }}",
+        "{{ accord.word }} {{ accord.wo rd }}",
+        "{{ accord.word:bin }}",
+    ],
+)
+def test_refused_template_quotes_no_value(tmp_path: Path, text: str) -> None:
+    """Names and places, all of which are in the policy that everybody may read."""
+    word = SecretValue(SecretKind.ASSET, RECORD.encode())
+    # Made by hand: a policy with such a text is refused when it is read.
+    service = dataclasses.replace(service_of(), environment={"A": text})
+    with pytest.raises(SecretError) as caught:
+        inject(service, {"word": word}, tmp_path / "injected")
+    assert RECORD not in everything_in(caught.value)
+
+
+@pytest.mark.parametrize("value", [RECORD.encode() + b"\0", RECORD.encode() + b"\xff"])
+def test_value_that_is_no_text_is_not_quoted(tmp_path: Path, value: bytes) -> None:
+    """A zero byte would end an argument early; the error does not show what was before it."""
+    service = dataclasses.replace(service_of(), command=("{{ accord.word }}",))
+    with pytest.raises(SecretError) as caught:
+        inject(service, {"word": SecretValue(SecretKind.ASSET, value)}, tmp_path / "injected")
+    assert RECORD not in everything_in(caught.value)
+    assert RECORD not in repr(inject(service_of(), {}, tmp_path / "injected"))
+
+
+def test_unreadable_value_in_a_grant_is_not_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service of another version may send what we cannot read."""
+    environment = {"A": "{{ accord.word }}"}
+    fake = FakeService(
+        service_of(environment=environment),
+        change=lambda g: dataclasses.replace(g, secrets={"word": f'{{"{RECORD}":1}}'.encode()}),
+    ).install(monkeypatch)
+    job, session = job_in(tmp_path), cast(TrustSession, fake)
+    with pytest.raises(GrantError) as caught:
+        run_attested(session, job, FakeAttester(), job.memory, progress=lambda _: None)
+    assert RECORD not in everything_in(caught.value)

@@ -28,8 +28,8 @@ from accord.board import (
     AssetWithdrawal,
     Ballot,
     Choice,
-    EnactPolicy,
     Enactment,
+    EnactPolicy,
     Genesis,
     Proposal,
     Terms,
@@ -47,7 +47,7 @@ from accord.identity import (
     sign_statement,
 )
 from accord.ledger import Entry
-from accord.policy import Assurance, Network, Policy
+from accord.policy import Assurance, Channel, Family, Network, Policy
 from accord.release import (
     AssetUse,
     Machine,
@@ -57,7 +57,6 @@ from accord.release import (
     RunOutput,
     RunStatement,
     ServiceStart,
-    shield_binding,
 )
 from accord.testing import TDX_REGISTERS, SimulatedPlatform, SimulatedVendor
 
@@ -167,7 +166,7 @@ def constitution_json(rules: Mapping[str, Any]) -> JSON:
     return written
 
 
-def member_json(name: str, *roles: str, key: str | None = None) -> JSON:
+def member_json(name: str, *roles: str, key: str | None = None, **changes: Any) -> JSON:
     """A member of a genesis; ``key`` takes the keys of somebody else."""
     holder = Person.of(key or name)
     identity = PublicIdentity(name, holder.signer.verify_key, holder.seal_key)
@@ -176,6 +175,7 @@ def member_json(name: str, *roles: str, key: str | None = None) -> JSON:
         "roles": sorted(roles),
         "weight": 1,
         "attestation": [],
+        **changes,
     }
 
 
@@ -472,9 +472,17 @@ class Hardware:
         policy: str = "train",
         service: str = "train",
         attest: Callable[[Binding], Evidence] | None = None,
+        exporter: bytes | None = None,
+        **extras: Any,
     ) -> ReleaseRequest:
-        """What an honest shield sends, unless ``attest`` makes other evidence."""
+        """What an honest shield sends, unless ``attest`` makes other evidence.
+
+        With ``exporter`` it proves the connection; ``extras`` are token, otp and tls_spki.
+        """
         keyset = Person.of(shield).keyset()
-        binding = shield_binding(world.board, policy, service, keyset, nonce)
-        evidence = (attest or self.attest)(binding)
-        return ReleaseRequest(world.board, policy, service, keyset, nonce, evidence)
+        level = Channel.L1 if exporter is None else Channel.L2
+        blank = Evidence(Family.TDX, b"")
+        request = ReleaseRequest(
+            world.board, policy, service, keyset, nonce, blank, channel=level, **extras
+        )
+        return replace(request, evidence=(attest or self.attest)(request.binding(exporter)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from accord.board import Choice, EnactPolicy, Genesis, Terms
 from accord.channel import TLSIdentity
 from accord.client import (
+    AttestedService,
     MemberHome,
+    ServiceClaim,
+    ServicePins,
     TrustSession,
     find_proposal,
     offer_asset,
@@ -36,10 +40,18 @@ from accord.client import (
 )
 from accord.encoding import Envelope, Fields, canonical_json, format_time
 from accord.evidence import Role
-from accord.identity import FileIdentity, Keyset, KeySigner, SealKey, sign_statement
-from accord.policy import Policy
+from accord.identity import (
+    FileIdentity,
+    Keyset,
+    KeySigner,
+    PublicIdentity,
+    SealKey,
+    sign_statement,
+)
+from accord.policy import AttestationVariant, Policy
 from accord.release import ReleaseRequest, shield_binding
 from accord.service import STORE_LABEL, MemoryStore, Store, TrustService, create_app
+from accord.service._server import server_config
 from accord.testing import (
     SimulatedPlatform,
     SimulatedTDX,
@@ -133,6 +145,8 @@ class ServiceProcess:
     folder: Path
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
+    claims: bool = True
+    """Whether its owner, whose home is below its folder, claims it as soon as it runs."""
 
     @property
     def state(self) -> Path:
@@ -150,7 +164,7 @@ class ServiceProcess:
         return self.process.pid
 
     def start(self) -> ServiceProcess:
-        """Starts it and waits until it accepts connections."""
+        """Starts it, waits until it accepts connections, and has its owner claim it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         url_file = self.folder / "url"
         url_file.unlink(missing_ok=True)
@@ -170,6 +184,8 @@ class ServiceProcess:
                 raise RuntimeError(message)
             time.sleep(0.02)
         self.url = url_file.read_text()
+        if self.claims:
+            claim(self.url, self.hardware, self.folder / "owner")
         return self
 
     def end(self, number: signal.Signals) -> int:
@@ -191,6 +207,23 @@ class ServiceProcess:
         """Stops it and starts it again, at another address."""
         self.stop()
         self.start()
+
+
+def service_pins(hardware: Hardware) -> ServicePins:
+    """What anybody can know of a trust service of this installation's code."""
+    known = reference(hardware, Role.SERVICE)
+    variants = [
+        AttestationVariant.from_fields(Fields(item, "service")) for item in known["attestation"]
+    ]
+    return ServicePins(tuple(known["anchors"]), tuple(variants))
+
+
+def claim(url: str, hardware: Hardware, home: Path) -> FileIdentity:
+    """Claims the service for an owner in ``home``; again, nothing happens."""
+    owner = FileIdentity.create(home, "owner")
+    with AttestedService.attest(url, service_pins(hardware)) as service:
+        service.claim(owner)
+    return owner
 
 
 @dataclass
@@ -360,16 +393,39 @@ def found_board(
 
 
 def make_service(
-    attester: SimulatedTDX, *, store: Store | None = None, tls_spki_sha256: bytes = bytes(32)
+    attester: SimulatedTDX,
+    *,
+    store: Store | None = None,
+    tls_spki_sha256: bytes = bytes(32),
+    claimed: bool = True,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> TrustService:
     """A trust service in this process."""
-    return TrustService(
+    service = TrustService(
         store=store or MemoryStore(),
         attester=attester,
         tls_spki_sha256=tls_spki_sha256,
-        clock=lambda: datetime.now(UTC),
+        clock=clock,
         entropy=os.urandom,
     )
+    if claimed:
+        asyncio.run(service.claim(owner_claim(service)))
+    return service
+
+
+OWNER = KeySigner(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+"""Owns every service in this process, so that a restarted one finds its owner again."""
+
+
+def owner_claim(service: TrustService, signer: KeySigner = OWNER) -> Envelope:
+    """The claim of a service by the holder of ``signer``."""
+    seal = SealKey(
+        X25519PrivateKey.from_private_bytes(bytes(range(32))).public_key().public_bytes_raw()
+    )
+    owner = PublicIdentity("owner", signer.verify_key, seal)
+    now = datetime.now(UTC).replace(microsecond=0)
+    document = ServiceClaim(service.keyset.verify_key.key_id, owner, now)
+    return sign_statement("service-claim", document.to_json(), [signer])
 
 
 @contextlib.contextmanager
@@ -379,14 +435,7 @@ def service_in_thread(
     """A trust service of any code over real TLS; ``claimed`` is the key its evidence names."""
     tls = TLSIdentity.generate()
     service = make_service(attester, tls_spki_sha256=(claimed or tls).spki_sha256)
-    config = uvicorn.Config(
-        create_app(service),
-        log_level="critical",
-        access_log=False,
-        lifespan="off",
-        ssl_context_factory=lambda _config, _default: tls.server_context(),
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(create_app(service), tls))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

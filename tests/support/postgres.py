@@ -24,7 +24,9 @@ START_TIMEOUT_S = 30.0
 
 def _program(name: str) -> str:
     """The newest installed one. Not skipped: without it a whole store would go untested."""
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda p: int(p.parts[-3]))
+    found = sorted(
+        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda p: int(p.parts[-3])
+    )
     program = str(found[-1]) if found else shutil.which(name)
     if program is None:
         message = f"the tests need {name}: install the package `{PACKAGE}`"
@@ -71,8 +73,10 @@ class Postgres:
         options |= {"unix_socket_directories": str(self.folder), "shared_buffers": "32MB"}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [_program("postgres"), "-D", str(self.data)]
-                + [f"--{name}={value}" for name, value in options.items()],
+                [
+                    *(_program("postgres"), "-D", str(self.data)),
+                    *(f"--{name}={value}" for name, value in options.items()),
+                ],
                 user=user,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -105,8 +109,11 @@ def running_postgres() -> Iterator[Postgres]:
         if user is not None:
             shutil.chown(folder, user)
         subprocess.run(
-            [_program("initdb"), "-D", str(folder / "data"), "-U", "tests", "-A", "trust"]
-            + ["--no-locale", "-E", "UTF8", "--no-sync"],
+            [
+                _program("initdb"),
+                *["-U", "tests", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync", "-D"],
+                "data",
+            ],
             user=user,
             check=True,
             capture_output=True,

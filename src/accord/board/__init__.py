@@ -35,7 +35,13 @@ from accord.board._proposal import (
     ProposalWithdrawal,
 )
 from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus, Requirement
-from accord.board._requirements import is_current, owner_of, requirements
+from accord.board._requirements import (
+    action_rules,
+    is_current,
+    owner_of,
+    requirements,
+    vetoers,
+)
 from accord.board._snapshot import MAX_RECORDS, board_to_json, read_board
 from accord.board._state import BoardState
 from accord.policy import AFFECTED_OWNERS, Electorate, Rule, RuleKind
@@ -84,6 +90,7 @@ __all__ = [
     "StopRecord",
     "Terms",
     "UpdateMember",
+    "action_rules",
     "board_to_json",
     "is_current",
     "lint_constitution",
@@ -93,4 +100,5 @@ __all__ = [
     "read_board",
     "requirements",
     "verify_genesis",
+    "vetoers",
 ]

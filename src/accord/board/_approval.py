@@ -25,7 +25,7 @@ from accord.errors import MalformedError
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """The trust service's question to one member: how do you vote on this proposal?"""
+    """The trust service's question to one member: how they vote on this proposal."""
 
     SCHEMA = "accord.approval-request.v1"
 

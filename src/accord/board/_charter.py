@@ -68,6 +68,10 @@ class Charter:
             raise GenesisError(detail=f"there are more than {MAX_MEMBERS} members")
         if not self.service:
             raise GenesisError(detail="there is no acceptable trust service")
+        self.check_rules()
+
+    def check_rules(self) -> None:
+        """Raises ``ConstitutionError`` where the members together could not satisfy a rule."""
         everybody = frozenset(self.members)
         self.constitution.check(
             Electorate(self.roles, self.weights, everybody, everybody, everybody)

@@ -23,7 +23,7 @@ from accord.evidence import (
     verify,
 )
 from accord.ledger import verify_checkpoint
-from accord.policy import Channel, Network
+from accord.policy import Channel, Network, Service
 from accord.release import (
     LOG_NAME,
     Machine,
@@ -52,6 +52,9 @@ class BundleReport:
     service_claims: Claims
     """Of the trust service that released its keys."""
 
+    second_factors: tuple[str, ...]
+    """What the start needed beside evidence; each was used up by it."""
+
     facts: tuple[str, ...] = ()
     not_proven: tuple[str, ...] = ()
 
@@ -70,7 +73,7 @@ class BundleReport:
             "service_assurance": self.service_claims.assurance.value,
             "shield_assurance": self.claims.assurance.value,
             "channel": self.record.release.channel.value,
-            "second_factors": list(second_factors(self.record.release)),
+            "second_factors": list(self.second_factors),
             "secrets": [use.to_json() for use in self.record.release.secrets],
             "inputs": [{"asset": asset, "tag": tag} for asset, tag in self.statement.inputs],
             "outputs": [
@@ -145,6 +148,7 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
         statement=record.statement,
         claims=shield_claims,
         service_claims=service_claims,
+        second_factors=_second_factors(_service(machine, record.release)),
     )
     return replace(
         report,
@@ -213,12 +217,12 @@ def _check_release(proof: Proof, release: Release, host: Claims, shield: Claims)
         raise BundleContentError(detail=f"{release.run} records another attestation result")
 
 
-def second_factors(release: Release) -> tuple[str, ...]:
-    """What a release needed beside evidence; each is used up by it."""
+def _second_factors(service: Service) -> tuple[str, ...]:
+    """What each start needs beside evidence, and uses up."""
     factors = []
-    if release.token_sha256 is not None:
+    if service.singleton:
         factors.append("instance token")
-    if release.totp_step is not None:
+    if service.totp is not None:
         factors.append("one-time password")
     return tuple(factors)
 
@@ -247,7 +251,7 @@ def _facts(report: BundleReport, machine: Machine) -> tuple[str, ...]:
         f"shield     {_environment(report.claims)}, running code of the policy{code}",
         f"binding    evidence names nonce and keys of {run.run}",
         f"channel    {_CHANNELS[release.channel]}",
-        f"factors    {', '.join(second_factors(release)) or 'evidence alone'}",
+        f"factors    {', '.join(report.second_factors) or 'evidence alone'}",
         f"secrets    {', '.join(secrets) or 'none'}",
         f"run        {run.outcome}; {len(run.inputs)} inputs, each in the version voted on",
         f"outputs    {', '.join(outputs) or 'none'}",
@@ -265,9 +269,13 @@ def _environment(claims: Claims) -> str:
     return f"{claims.family}, TCB {claims.tcb_status}, {claims.root_kind} root"
 
 
+def _service(machine: Machine, release: Release) -> Service:
+    return machine.policy_of(release).services[release.service]
+
+
 def _not_proven(report: BundleReport, machine: Machine) -> tuple[str, ...]:
     genesis, release = machine.board.genesis, report.record.release
-    service = machine.policy_of(release).services[release.service]
+    service = _service(machine, release)
     open_points = []
     if not report.genesis_pinned:
         open_points.append(

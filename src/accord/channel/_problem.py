@@ -3,8 +3,15 @@
 
 from __future__ import annotations
 
-from accord.encoding import JSONValue
-from accord.errors import AccordError, ExitCode, ReplyError, TooLargeError, catalogue
+from accord.encoding import JSONValue, base64_decode, base64_encode
+from accord.errors import (
+    AccordError,
+    ExitCode,
+    MalformedError,
+    ReplyError,
+    TooLargeError,
+    catalogue,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -22,7 +29,7 @@ _STATUS = {
 def to_problem(error: AccordError) -> tuple[int, JSONValue]:
     """The HTTP status of an error, and its problem document."""
     status = 413 if isinstance(error, TooLargeError) else _STATUS[error.exit_code]
-    return status, {
+    problem: dict[str, JSONValue] = {
         "type": f"urn:accord:error:{error.code}",
         "title": str(error),
         "status": status,
@@ -30,15 +37,24 @@ def to_problem(error: AccordError) -> tuple[int, JSONValue]:
         "hint": error.hint,
         "details": {name: str(error.details[name]) for name in error.fields()},
     }
+    if error.refusal is not None:
+        problem["refusal"] = base64_encode(error.refusal)
+    return status, problem
 
 
 def from_problem(document: JSONValue) -> AccordError:
-    """The error that a problem document describes; a `ReplyError` if we do not know it."""
+    """The error that a problem document describes; a `ReplyError` if we do not know it.
+
+    Its `refusal` is *not* verified here.
+    """
     try:
         cls, details = catalogue()[document["code"]], document["details"]
-        return cls(**{name: _plain(details[name]) for name in cls.fields()})
-    except (KeyError, TypeError):
+        error = cls(**{name: _plain(details[name]) for name in cls.fields()})
+        if "refusal" in document:
+            error.refusal = base64_decode(document["refusal"], what="refusal")
+    except (KeyError, TypeError, MalformedError):
         return ReplyError(detail="an error that this version does not know")
+    return error
 
 
 def _plain(value: object) -> str:

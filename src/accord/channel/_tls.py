@@ -116,24 +116,32 @@ class PinnedContext:
 
         connection = TLSSocket(plain, client_context(), server_side=False)
         try:
-            self.check(connection.tls.peer_certificate())
+            self.check(_peer_key(connection.tls))
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def check(self, certificate: x509.Certificate | None) -> None:
-        """Raises ``ssl.SSLError`` unless ``certificate`` has the pinned key."""
-        try:
-            found = None if certificate is None else _spki_sha256(certificate)
-        except ValueError:
-            found = None
-        if found is None:
-            raise ssl.SSLError("the peer's certificate is unreadable")
+    def check(self, found: bytes) -> None:
+        """Raises ``ssl.SSLError`` unless ``found``, SHA-256 of a key's SPKI, is the pinned one."""
         if self.pinned is None:
             self.pinned = found
         elif found != self.pinned:
             raise ssl.SSLError("the peer's TLS key has changed")
+
+
+def _peer_key(connection: TLSObject) -> bytes:
+    """SHA-256 of the key that the peer used in the handshake. Raises ``ssl.SSLError``."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        certificate = connection.peer_certificate()
+        if certificate is not None:
+            return _spki_sha256(certificate)
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+        pass  # OpenSSL read it, a stricter reader does not.
+    raise ssl.SSLError("the peer's certificate is unreadable")
 
 
 def _spki_sha256(certificate: x509.Certificate) -> bytes:

@@ -21,6 +21,23 @@ def group() -> None:
     """Assets: offer them under your terms, withdraw them at any time."""
 
 
+def read_terms(path: Path) -> Terms:
+    """An owner's terms from a YAML file. Raises ``FileAccessError`` or ``MalformedError``."""
+    return Terms.from_fields(Fields(parse_yaml(read_file(path), what=str(path)), "terms"))
+
+
+def offer_state(machine: Machine, record: AssetRecord) -> str:
+    """Whether an offer holds: its owner may have withdrawn it, or be another by now."""
+    owner = machine.board.members.get(record.offer.owner)
+    if record.withdrawn:
+        return "withdrawn"
+    if owner is None:
+        return "void: its owner has left"
+    if owner.identity.verify_key.key_id != record.owner_key:
+        return "void: its owner has another key, and must offer it again"
+    return "on offer"
+
+
 @group.command()
 @click.argument("name")
 @click.option("--terms", type=PATH, required=True, help="YAML: for whom, for what, how often.")
@@ -35,7 +52,7 @@ def register(out: Output, name: str, terms: Path, volume: str | None, home: Path
     \b
     Example: accord asset register records --terms terms.yaml --home hospital-a
     """
-    agreed = Terms.from_fields(Fields(parse_yaml(read_file(terms), what=str(terms)), "terms"))
+    agreed = read_terms(terms)
     member = MemberHome.load(home, service=service_url())
     with member.connect() as session:
         _, machine, _ = member.read(session)
@@ -80,11 +97,12 @@ def list_(out: Output, home: Path) -> None:
     out.result(
         {"assets": listed},
         table(
-            ("asset", "state", "uses", "minimum", "tag"),
+            ("asset", "kind", "state", "uses", "minimum", "tag"),
             [
                 (
                     item["asset"],
-                    "withdrawn" if item["withdrawn"] else "on offer",
+                    item["kind"],
+                    item["state"],
                     f"{item['uses']} of {item['terms']['max_uses']}",
                     item["terms"]["min_assurance"],
                     item["tag"],
@@ -99,7 +117,9 @@ def _describe(machine: Machine, record: AssetRecord) -> dict[str, JSONValue]:
     offer = record.offer
     return {
         "asset": offer.name,
+        "kind": offer.kind.value,
         "owner": offer.owner,
+        "state": offer_state(machine, record),
         "tag": offer.tag,
         "withdrawn": record.withdrawn,
         "uses": machine.uses.get(record.offered_by, 0),

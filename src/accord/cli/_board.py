@@ -8,7 +8,17 @@ from pathlib import Path
 
 import click
 
-from accord.board import AFFECTED_OWNERS, Freshness, Genesis, Rule, RuleKind, verify_genesis
+from accord.board import (
+    Charter,
+    Constitution,
+    Freshness,
+    Genesis,
+    Member,
+    ReplaceConstitution,
+    lint_constitution,
+    verify_genesis,
+)
+from accord.cli._charter import charter_text, constitution_text, variant_text
 from accord.cli._options import (
     PATH,
     confirm,
@@ -16,15 +26,18 @@ from accord.cli._options import (
     read_file,
     service_url,
     with_output,
+    write_file,
     writing,
 )
 from accord.cli._output import Output
-from accord.client import MemberHome, TrustSession
-from accord.encoding import Envelope, JSONValue, base64_encode, format_time, parse_json
+from accord.cli._proposal import read_signature
+from accord.cli._proposing import make_proposal, proposing_options
+from accord.client import MemberHome, TrustSession, Unsigned, read_identity
+from accord.encoding import Envelope, Fields, JSONValue, format_time, parse_json
 from accord.errors import GenesisError
 from accord.evidence import PRODUCTION_ROOTS
-from accord.identity import FileIdentity, sign_statement, write_whole
-from accord.policy import AttestationVariant, parse_yaml, tcb_terms, variant_terms
+from accord.identity import FileIdentity, PublicIdentity, sign_statement, write_whole
+from accord.policy import parse_yaml
 
 
 @click.group("board")
@@ -39,8 +52,8 @@ def group() -> None:
     "members",
     multiple=True,
     required=True,
-    metavar="FILE=ROLE",
-    help="A founder's identity.json and role; once per founder.",
+    metavar="FILE=ROLE[,ROLE]",
+    help="A founder's identity.json and roles; once per founder.",
 )
 @click.option("--constitution", type=PATH, required=True, help="YAML: the rule of each action.")
 @click.option(
@@ -64,11 +77,6 @@ def new(
         --member lab/identity.json=code-owner --constitution constitution.yaml \\
         --trust service.json --out genesis.json
     """
-    listed = []
-    for item in members:
-        path, _, role = item.rpartition("=")
-        identity = parse_json(read_file(Path(path)), what=path)
-        listed.append({"identity": identity, "roles": [role]})
     reference = parse_json(read_file(trust), what=str(trust))
     if not isinstance(reference, dict):
         raise GenesisError(detail=f"{trust} is no reference")
@@ -77,7 +85,7 @@ def new(
             "schema": "accord.genesis.v1",
             "name": name,
             "founded": format_time(datetime.now(UTC)),
-            "members": listed,
+            "members": [_founder(item) for item in members],
             "constitution": parse_yaml(read_file(constitution), what=str(constitution)),
             "anchors": reference.get("anchors"),
             "service": reference.get("attestation"),
@@ -89,16 +97,52 @@ def new(
     _show(out, genesis)
 
 
+def _founder(item: str) -> JSONValue:
+    path, _, roles = item.rpartition("=")
+    identity = parse_json(read_file(Path(path)), what=path)
+    return {"identity": identity, "roles": sorted(roles.split(","))}
+
+
 @group.command()
-@click.argument("genesis", type=PATH)
+@click.argument("file", type=PATH)
+@click.option(
+    "--member",
+    "members",
+    multiple=True,
+    metavar="FILE=ROLE[,ROLE]",
+    help="Of a constitution: who would live by it; once per member.",
+)
 @with_output
-def check(out: Output, genesis: Path) -> None:
-    """Check a genesis file offline and show everything that its founders would agree to.
+def check(out: Output, file: Path, members: tuple[str, ...]) -> None:
+    """Check a genesis offline, and show everything that its founders would agree to.
+
+    FILE may be a constitution (YAML), too: with --member it is judged as the rules of those.
 
     \b
     Example: accord board check genesis.json
     """
-    _show(out, Genesis.from_bytes(read_file(genesis)))
+    data = read_file(file)
+    if data.lstrip().startswith(b"{"):
+        _show(out, Genesis.from_bytes(data))
+        return
+    constitution = _read_constitution(file)
+    document: dict[str, JSONValue] = {"constitution": constitution.to_json()}
+    if members:
+        listed = [Member.from_fields(Fields(_founder(item), "member")) for item in members]
+        charter = Charter({member.name: member for member in listed}, constitution, ())
+        charter.check_rules()
+        findings = lint_constitution(charter)
+        document["findings"] = [finding.to_json() for finding in findings]
+        for finding in findings:
+            out.warn(f"{finding.where}: {finding.words}")
+    else:
+        out.note("without --member nobody knows whether the rules can be satisfied")
+    out.result(document, constitution_text(constitution))
+
+
+def _read_constitution(path: Path) -> Constitution:
+    document = parse_yaml(read_file(path), what=str(path))
+    return Constitution.from_fields(Fields(document, "constitution"))
 
 
 @group.command()
@@ -121,9 +165,7 @@ def sign(
         --digest sha256:… --out hospital-a.signature.json
     """
     document, identity = Genesis.from_bytes(read_file(genesis)), FileIdentity.load(home)
-    listed = document.members.get(identity.public.name)
-    if listed is None or listed.identity != identity.public:
-        raise GenesisError(detail=f"it does not list {identity.public.name} with these keys")
+    _must_list(document, identity.public)
     # Shown on stderr also where the digest was given: stdout is for what was done.
     _warn(out, document)
     for line in _text(document):
@@ -134,6 +176,56 @@ def sign(
         MemberHome.join(home, document, service)
         write_whole(target, envelope.to_bytes())
     out.fact(f"{identity.public.name} signed board {document.digest}")
+    out.result(_document(document), [f"board   {document.name}", f"digest  {document.digest}"])
+
+
+def _must_list(genesis: Genesis, identity: PublicIdentity) -> None:
+    listed = genesis.members.get(identity.name)
+    if listed is None or listed.identity != identity:
+        raise GenesisError(detail=f"it does not list {identity.name} with these keys")
+
+
+@group.command()
+@click.argument("genesis", type=PATH)
+@click.option("-o", "--out", "target", type=PATH, required=True, help="The bytes to be signed.")
+@with_output
+def prepare(out: Output, genesis: Path, target: Path) -> None:
+    """Write the bytes that a founder signs whose key is on another machine, or in a token.
+
+    \b
+    Example:
+      accord board prepare genesis.json -o genesis.tbs
+      openssl pkeyutl -sign -rawin -inkey clinic.pem -in genesis.tbs -out genesis.sig
+      accord board attach genesis.tbs --signature genesis.sig \\
+        --identity clinic/identity.json --out clinic.signature.json
+    """
+    document = Genesis.from_bytes(read_file(genesis))
+    write_file(target, Unsigned.of("genesis", document.to_json()).to_bytes())
+    _show(out, document)
+
+
+@group.command()
+@click.argument("file", type=PATH)
+@click.option("--signature", type=PATH, required=True, help="64 bytes, raw or in base64.")
+@click.option("--identity", type=PATH, required=True, help="The founder's identity.json.")
+@click.option("--out", "target", type=PATH, required=True, help="What `board found` reads.")
+@with_output
+def attach(out: Output, file: Path, signature: Path, identity: Path, target: Path) -> None:
+    """Attach a founder's signature that was made elsewhere; it is verified first.
+
+    \b
+    Example:
+      accord board attach genesis.tbs --signature genesis.sig \\
+        --identity clinic/identity.json --out clinic.signature.json
+    """
+    unsigned = Unsigned.from_bytes(read_file(file), path=file)
+    founder = read_identity(read_file(identity), what=str(identity))
+    document = Genesis.from_bytes(unsigned.payload)
+    _must_list(document, founder)
+    envelope = unsigned.finish(read_signature(signature), founder.verify_key)
+    with writing(target):
+        write_whole(target, envelope.to_bytes())
+    out.fact(f"{founder.name} signed board {document.digest}")
     out.result(_document(document), [f"board   {document.name}", f"digest  {document.digest}"])
 
 
@@ -175,6 +267,60 @@ def show(out: Output, home: Path) -> None:
     _show(out, MemberHome.load(home, service=service_url()).genesis)
 
 
+@group.command()
+@home_option
+@with_output
+def constitution(out: Output, home: Path) -> None:
+    """Show the rules that are in force, and what is unusual about them.
+
+    \b
+    Example: accord board constitution --home hospital-a
+    """
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        _, machine, _ = member.read(session)
+    charter = machine.board.charter
+    findings = lint_constitution(charter)
+    for finding in findings:
+        out.warn(f"{finding.where}: {finding.words}")
+    document: dict[str, JSONValue] = {
+        "charter": charter.digest,
+        "constitution": charter.constitution.to_json(),
+        "findings": [finding.to_json() for finding in findings],
+    }
+    lines = [f"charter    {charter.digest}", *constitution_text(charter.constitution)]
+    out.result(document, lines)
+
+
+@group.command()
+@click.argument("file", type=PATH)
+@proposing_options
+@home_option
+@with_output
+def amend(
+    out: Output,
+    file: Path,
+    title: str | None,
+    days: int | None,
+    offline_out: Path | None,
+    home: Path,
+) -> None:
+    """Propose the constitution in FILE in place of the one in force.
+
+    \b
+    Example: accord board amend constitution-2.yaml --title "More notice" --home lab
+    """
+    rules = _read_constitution(file)
+    make_proposal(
+        out,
+        home,
+        lambda _: [ReplaceConstitution(rules)],
+        title=title or "another constitution",
+        days=days,
+        offline_out=offline_out,
+    )
+
+
 def _show(out: Output, genesis: Genesis) -> None:
     _warn(out, genesis)
     out.result(_document(genesis), _text(genesis))
@@ -190,7 +336,8 @@ def _warn(out: Output, genesis: Genesis) -> None:
 
 
 def _document(genesis: Genesis) -> dict[str, JSONValue]:
-    return {"digest": genesis.digest, "genesis": genesis.to_json()}
+    findings: list[JSONValue] = [item.to_json() for item in lint_constitution(genesis.charter)]
+    return {"digest": genesis.digest, "genesis": genesis.to_json(), "findings": findings}
 
 
 def _text(genesis: Genesis) -> list[str]:
@@ -200,55 +347,15 @@ def _text(genesis: Genesis) -> list[str]:
         f"digest     {genesis.digest}",
         f"founded    {format_time(genesis.founded)}",
         f"freshness  {genesis.freshness.value}",
+        *constitution_text(genesis.constitution),
     ]
-    for action, rule in genesis.constitution.rules.items():
-        lines += [f"rule       {action.value} needs", *_rule(rule, 1)]
     for anchor in genesis.anchors:
         lines.append(f"anchor     {anchor}")
         lines.append(f"  {PRODUCTION_ROOTS.get(anchor, 'TEST or UNKNOWN ROOT')}")
     for variant in genesis.service:
-        lines += _variant(variant)
-    for member in genesis.members.values():
-        identity = member.identity
-        lines += [
-            f"member     {member.name}, {', '.join(sorted(member.roles)) or 'no role'}",
-            f"  key      {identity.verify_key.key_id}",
-            f"  sealing  {base64_encode(identity.seal_key.raw)}",
-        ]
-    return lines
-
-
-def _rule(rule: Rule, depth: int) -> list[str]:
-    """The tree of approvals, one indented line for each node."""
-    match rule.kind:
-        case RuleKind.EVERYONE:
-            words = _meant(rule.members)
-        case RuleKind.AT_LEAST:
-            words = f"at least {rule.needed} of: {_meant(rule.members)}"
-        case _:
-            words = f"{rule.kind.value} of"
-    below = [line for item in rule.rules for line in _rule(item, depth + 1)]
-    return [f"{'  ' * depth}{words}", *below]
-
-
-def _meant(term: str) -> str:
-    if term == AFFECTED_OWNERS:
-        return "every owner of an asset that is used"
-    kind, _, name = term.partition(":")
-    return f"member {name}" if kind == "member" else f"everyone with role {name}"
-
-
-def _variant(variant: AttestationVariant, *, label: str = "service") -> list[str]:
-    """All that is demanded of an environment, one value on a line; then of its parts."""
-    kind = "SIMULATED " if variant.simulated else ""
-    lines = [f"{label:<10} {kind}{variant.family.value}"]
-    for what, values in tcb_terms(variant):
-        if what == "at least":
-            lines.append(f"  TCB evaluation number at least {values[0]}")
-        else:
-            lines.append(f"  {what:<8} {', '.join(values)}")
-    for what, values in variant_terms(variant):
-        lines += [f"  {what}", *(f"    {value}" for value in values)]
-    for name, part in sorted(variant.parts.items()):
-        lines += [f"  {line}" for line in _variant(part, label=f"part {name}")]
+        lines += variant_text(variant)
+    lines += charter_text(genesis.charter)
+    lines += [
+        f"unusual    {item.where}: {item.words}" for item in lint_constitution(genesis.charter)
+    ]
     return lines

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -17,8 +18,8 @@ from accord.cli._options import (
 )
 from accord.cli._output import Output, table
 from accord.client import MemberHome
-from accord.encoding import JSONValue
-from accord.errors import FileAccessError, UnknownRunError
+from accord.encoding import JSONValue, format_time
+from accord.errors import FileAccessError, NoSuchRunError
 from accord.jobs import fetch_output
 from accord.release import RunRecord
 
@@ -28,16 +29,29 @@ def group() -> None:
     """Runs: what was released, what went in, what came out, and for whom."""
 
 
+def _state(record: RunRecord) -> str:
+    """How a run ended; one that has not may have lost its lease."""
+    if record.statement is not None:
+        return record.statement.outcome.value
+    if record.lease_until is not None and datetime.now(UTC) >= record.lease_until:
+        return "lease ended"
+    return "released"
+
+
 def _describe(record: RunRecord) -> dict[str, JSONValue]:
     release, ended = record.release, record.statement
+    until = record.lease_until
     return {
         "run": release.run,
         "policy": release.policy,
         "service": release.service,
         "assurance": release.assurance.value,
         "entry": record.index,
-        "state": "released" if ended is None else ended.outcome.value,
+        "state": _state(record),
+        "channel": release.channel.value,
+        "lease_until": format_time(until) if until is not None else None,
         "inputs": [use.asset for use in release.uses],
+        "secrets": [use.to_json() for use in release.secrets],
         "outputs": [
             {
                 "name": item.name,
@@ -80,15 +94,19 @@ def show(out: Output, run: str, home: Path) -> None:
     with member.connect() as session:
         _, machine, _ = member.read(session)
     if run not in machine.runs:
-        raise UnknownRunError(run=run)
+        raise NoSuchRunError(run=run)
     said = _describe(machine.runs[run])
     outputs = [f"{item['name']} for {', '.join(item['readers'])}" for item in said["outputs"]]
+    secrets = [f"{item['name']} of {item['source']}" for item in said["secrets"]]
     out.result(
         said,
         [
             *(f"{key.ljust(10)} {said[key]}" for key in ("run", "policy", "service", "state")),
             f"assurance  {said['assurance'].upper()}",
-            f"inputs     {', '.join(said['inputs'])}",
+            f"channel    {said['channel']}",
+            f"lease      {said['lease_until'] or 'to its end'}",
+            f"assets     {', '.join(said['inputs']) or '-'}",
+            f"secrets    {', '.join(secrets) or '-'}",
             f"outputs    {'; '.join(outputs) or '-'}",
         ],
     )

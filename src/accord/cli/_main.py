@@ -22,15 +22,18 @@ _NOUNS = {
     "collateral": "the vendors' endorsements: fetch, import, show",
     "demo": "the main job, end to end, on one machine",
     "doctor": "which TEEs and tools this machine has",
+    "execution": "stop what runs, let it go on, issue tokens",
     "job": "runs: list, show, fetch an output",
-    "member": "identities of stakeholders",
+    "member": "identities, membership, approval services",
     "policy": "check and show policies",
     "proposal": "propose, review and vote",
     "refvalue": "values that policies name: measured, or imported",
+    "secret": "deposit values under terms, see which secrets there are",
     "service": "run and attest the trust service",
     "shield": "run one service of a policy inside a TEE",
     "sim": "simulated hardware, for laptops and tests",
     "volume": "seal and verify encrypted volumes",
+    "why": "who gets a secret or an asset, and on whose word",
 }
 
 

@@ -3,68 +3,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
-from accord.board import Choice, ProposalRecord, ProposalStatus
+from accord.board import (
+    Choice,
+    EnactPolicy,
+    Proposal,
+    ProposalRecord,
+    ProposedAction,
+    read_action,
+)
 from accord.cli._options import PATH, confirm, home_option, read_file, service_url, with_output
 from accord.cli._output import Output, table
-from accord.client import MemberHome, TrustSession, find_proposal, propose
+from accord.cli._proposing import (
+    USUAL_DAYS,
+    changes_of,
+    describe,
+    make_proposal,
+    proposal_text,
+    proposing_options,
+    reviewed_digest,
+    show_proposal,
+    write_unsigned,
+)
+from accord.client import (
+    MemberHome,
+    TrustSession,
+    Unsigned,
+    find_proposal,
+    next_ballot,
+    withdraw_proposal,
+)
 from accord.client import vote as cast
-from accord.encoding import JSONValue, format_time
-from accord.policy import diff, parse_policy
-from accord.release import Machine
-
-MAX_DAYS = 3650
-"""Longest time for which a proposal may be voted on."""
+from accord.encoding import Digest, Fields, JSONValue, base64_decode
+from accord.errors import (
+    AccordError,
+    MalformedError,
+    NotAMemberError,
+    UnknownProposalError,
+)
+from accord.ledger import Ledger
+from accord.policy import Policy, parse_yaml
+from accord.release import Machine, Outcome
 
 
 @click.group("proposal")
 def group() -> None:
-    """Proposals: a policy becomes one by votes alone. Proposing is not voting."""
+    """Proposals: what is decided becomes so by votes alone. Proposing is not voting."""
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--approve``, ``--reject`` or ``--abstain``."""
+    for name, words in (
+        ("abstain", "Take an earlier vote back."),
+        ("reject", "Vote against it."),
+        ("approve", "Vote for it."),
+    ):
+        command = click.option(f"--{name}", "choice", flag_value=name, help=words)(command)
+    return command
+
+
+def _chosen(choice: str | None) -> Choice:
+    if choice is None:
+        message = "say --approve, --reject or --abstain"
+        raise click.UsageError(message)
+    return Choice(choice)
+
+
+def read_actions(files: tuple[Path, ...]) -> tuple[ProposedAction, ...]:
+    """The actions in ``files``: each a policy, or an object with ``action``."""
+    return tuple(_read_action(path) for path in files)
+
+
+def _read_action(path: Path) -> ProposedAction:
+    document = parse_yaml(read_file(path), what=str(path))
+    if isinstance(document, dict) and "action" in document:
+        return read_action(Fields(document, "action"))
+    return EnactPolicy(Policy.from_json(document))
 
 
 @group.command()
-@click.argument("file", type=PATH)
-@click.option("--title", required=True, help="One line that says what it is for.")
-@click.option(
-    "--days",
-    type=click.IntRange(1, MAX_DAYS),
-    default=7,
-    show_default=True,
-    help="How long it may be voted on.",
-)
+@click.argument("files", type=PATH, nargs=-1, required=True)
+@proposing_options
 @home_option
 @with_output
-def create(out: Output, file: Path, title: str, days: int, home: Path) -> None:
-    """Propose the policy in FILE. The same policy is not proposed twice.
+def create(
+    out: Output,
+    files: tuple[Path, ...],
+    title: str | None,
+    days: int | None,
+    offline_out: Path | None,
+    home: Path,
+) -> None:
+    """Propose the policies and actions in FILES: all of them come into force, or none.
+
+    A file holds a policy, or another action (`action: member.remove`, `member: lab`).
 
     \b
     Example: accord proposal create policy.yaml --title "Joint model" --home lab
     """
-    policy = parse_policy(read_file(file))
-    member = MemberHome.load(home, service=service_url())
-    with member.connect() as session:
-        _, machine, _ = member.read(session)
-        now = datetime.now(UTC)
-        propose(
-            member,
-            session,
-            machine,
-            policy=policy,
-            title=title,
-            now=now,
-            expires=now + timedelta(days=days),
-        )
-        _, machine, _ = member.read(session)
-    record = next(
-        item
-        for item in reversed(machine.board.proposals.values())
-        if item.proposal.policy.digest == policy.digest
-    )
-    _show(out, machine, record)
+    if title is None:
+        message = "Missing option '--title'."
+        raise click.UsageError(message)
+    actions = read_actions(files)
+    make_proposal(out, home, lambda _: actions, title=title, days=days, offline_out=offline_out)
 
 
 @group.command()
@@ -77,10 +124,15 @@ def show(out: Output, proposal: str, home: Path) -> None:
     \b
     Example: accord proposal show 3fa1 --home hospital-a
     """
+    _, machine = _read(home)
+    show_proposal(out, machine, find_proposal(machine, proposal))
+
+
+def _read(home: Path) -> tuple[MemberHome, Machine]:
     member = MemberHome.load(home, service=service_url())
     with member.connect() as session:
         _, machine, _ = member.read(session)
-    _show(out, machine, find_proposal(machine, proposal))
+    return member, machine
 
 
 @group.command("list")
@@ -92,10 +144,8 @@ def list_(out: Output, home: Path) -> None:
     \b
     Example: accord proposal list --home hospital-a
     """
-    member = MemberHome.load(home, service=service_url())
-    with member.connect() as session:
-        _, machine, _ = member.read(session)
-    listed = [_describe(machine, item) for item in machine.board.proposals.values()]
+    _, machine = _read(home)
+    listed = [describe(machine, item) for item in machine.board.proposals.values()]
     rows = [
         (item["proposal"], item["status"], item["title"], ", ".join(item["missing"]) or "-")
         for item in listed
@@ -105,38 +155,69 @@ def list_(out: Output, home: Path) -> None:
 
 @group.command()
 @click.argument("proposal")
-@click.option("--approve", "choice", flag_value="approve", help="Vote for it.")
-@click.option("--reject", "choice", flag_value="reject", help="Vote against it.")
-@click.option("--digest", help="Digest of the policy that you reviewed (instead of the prompt).")
+@home_option
+@with_output
+def missing(out: Output, proposal: str, home: Path) -> None:
+    """Show rule by rule what PROPOSAL still needs.
+
+    \b
+    Example: accord proposal missing 3fa1 --home hospital-a
+    """
+    _, machine = _read(home)
+    record = find_proposal(machine, proposal)
+    traces = [
+        {
+            "action": item.action.value,
+            "source": item.source,
+            "missing": list(item.rule.missing(record.approvals, item.electorate)),
+        }
+        for item in record.requirements
+    ]
+    lines = [
+        f"{item['action']} ({item['source']}): {', '.join(item['missing']) or 'satisfied'}"
+        for item in traces
+    ]
+    document: dict[str, JSONValue] = {"proposal": record.id, "rules": [*traces]}
+    out.result({**document, "missing": list(machine.board.missing(record))}, lines)
+
+
+@group.command()
+@click.argument("proposal")
+@choice_options
+@click.option(
+    "--digest",
+    help="Digest of the policy, or the proposal's id, that you reviewed (instead of the prompt).",
+)
 @home_option
 @with_output
 def vote(out: Output, proposal: str, choice: str | None, digest: str | None, home: Path) -> None:
     """Vote on PROPOSAL with your own key, after reading what it changes.
 
+    A proposal of one policy is confirmed by the policy's digest, every other by its own id.
+
     \b
     Example: accord proposal vote 3fa1 --approve --digest sha256:… --home hospital-a
     """
-    if choice is None:
-        message = "say --approve or --reject"
-        raise click.UsageError(message)
+    chosen = _chosen(choice)
     member = MemberHome.load(home, service=service_url())
     with member.connect() as session:
         _, machine, _ = member.read(session)
         record = find_proposal(machine, proposal)
-        policy, shown = record.proposal.policy, _text(machine, record)
-        confirm(out, digest, policy.digest, what="the policy proposed", shown=shown)
-        _vote(out, member, session, record, Choice(choice))
+        expected, what = reviewed_digest(record, digest)
+        confirm(out, digest, expected, what=what, shown=proposal_text(machine, record))
+        cast_vote(out, member, session, record, chosen)
         _, machine, _ = member.read(session)
-    _show(out, machine, find_proposal(machine, record.id))
+    show_proposal(out, machine, find_proposal(machine, record.id))
 
 
-def _vote(
+def cast_vote(
     out: Output,
     member: MemberHome,
     session: TrustSession,
     record: ProposalRecord,
     choice: Choice,
 ) -> None:
+    """Votes, unless this very vote was counted and the proposal is enacted."""
     earlier = record.ballots.get(member.name)
     if record.enacted and earlier is not None and earlier.choice is choice:
         out.note("this vote was counted before; nothing to do")
@@ -145,45 +226,183 @@ def _vote(
     out.fact(f"{member.name} voted to {choice.value}, entry {index}")
 
 
-def _describe(machine: Machine, record: ProposalRecord) -> dict[str, JSONValue]:
-    status = machine.board.status(record, datetime.now(UTC))
-    missing = machine.board.missing(record) if status is ProposalStatus.OPEN else ()
-    return {
-        "proposal": record.id,
-        "title": record.proposal.title,
-        "author": record.proposal.author,
-        "policy": record.proposal.policy.name,
-        "digest": record.proposal.policy.digest,
-        "status": status.value,
-        "expires": format_time(record.proposal.expires),
-        "approved": sorted(record.approvals),
-        "rejected": sorted(record.rejections),
-        "missing": list(missing),
-    }
+@group.command()
+@click.argument("proposal")
+@home_option
+@with_output
+def withdraw(out: Output, proposal: str, home: Path) -> None:
+    """Take your own PROPOSAL back, as long as it is not decided.
+
+    \b
+    Example: accord proposal withdraw 3fa1 --home lab
+    """
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        _, machine, _ = member.read(session)
+        record = find_proposal(machine, proposal)
+        index = withdraw_proposal(member, session, record)
+        out.fact(f"{member.name} withdrew the proposal, entry {index}")
+        _, machine, _ = member.read(session)
+    show_proposal(out, machine, find_proposal(machine, record.id))
 
 
-def _changes(machine: Machine, record: ProposalRecord) -> list[JSONValue]:
-    """What it changes against its predecessor, which an enacted policy no longer is."""
-    policy = record.proposal.policy
-    versions = machine.board.policies.get(policy.name, [])
-    before = next((item for item in versions if item.digest == policy.predecessor), None)
-    return [change.to_json() for change in diff(before, policy)]
+# --- before voting ---------------------------------------------------------------------------
 
 
-def _text(machine: Machine, record: ProposalRecord) -> list[str]:
-    said = _describe(machine, record)
-    return [
-        f"proposal  {said['proposal']}",
-        f"title     {said['title']} (by {said['author']})",
-        f"policy    {said['policy']}, digest {said['digest']}",
-        *(f"  {c['sign']} {c['sentence']}" for c in _changes(machine, record)),
-        f"status    {said['status']}, until {said['expires']}",
-        f"approved  {', '.join(said['approved']) or '-'}",
-        f"rejected  {', '.join(said['rejected']) or '-'}",
-        f"missing   {', '.join(said['missing']) or '-'}",
-    ]
+@group.command()
+@click.argument("what")
+@home_option
+@with_output
+def simulate(out: Output, what: str, home: Path) -> None:
+    """Show what WHAT, a file or a proposal, would need and change. Nothing is sent.
+
+    \b
+    Example: accord proposal simulate policy-2.yaml --home lab
+    """
+    from accord.release import simulate as foresee
+
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        ledger, machine, _ = member.read(session)
+        now = datetime.now(UTC).replace(microsecond=0)
+        proposal = _proposal_of(what, member, machine, now)
+
+        def evidence_of(digest: Digest) -> bytes | None:
+            try:
+                return session.read_object(digest, member.identity.signer)
+            except AccordError:
+                return None
+
+        outcome = foresee(
+            machine, proposal, now=now, evidence_of=evidence_of, time_of=_times(ledger)
+        )
+    out.result(outcome.to_json(), _outcome_text(outcome))
 
 
-def _show(out: Output, machine: Machine, record: ProposalRecord) -> None:
-    document = {**_describe(machine, record), "changes": _changes(machine, record)}
-    out.result(document, _text(machine, record))
+def _proposal_of(what: str, member: MemberHome, machine: Machine, now: datetime) -> Proposal:
+    path = Path(what)
+    if not path.is_file():
+        try:
+            return find_proposal(machine, what).proposal
+        except UnknownProposalError as exc:
+            raise UnknownProposalError(proposal=f"{what}, and no such file") from exc
+    return Proposal(
+        board=machine.board.board,
+        author=member.name,
+        title="simulated",
+        base=machine.board.charter.digest,
+        actions=read_actions((path,)),
+        expires=now + timedelta(days=USUAL_DAYS),
+    )
+
+
+def _times(ledger: Ledger) -> Callable[[int], datetime]:
+    return lambda index: ledger.entry(index).time
+
+
+def _outcome_text(outcome: Outcome) -> list[str]:
+    lines: list[str] = []
+    for trace in outcome.rules:
+        words = ", ".join(trace.missing) or "satisfied"
+        lines.append(f"rule      {trace.requirement.action.value} ({trace.requirement.source})")
+        lines.append(f"  {words}")
+    lines += [f"suffices  {', '.join(sorted(group_))}" for group_ in outcome.deciders]
+    if not outcome.possible:
+        lines.append("suffices  nobody: it cannot be enacted any more")
+    if outcome.vetoers:
+        lines.append(f"veto      {', '.join(sorted(outcome.vetoers))}")
+    lines.append(f"notice    {outcome.notice_s} s")
+    lines += [f"charter   {words}" for words in outcome.charter]
+    for policy in outcome.policies:
+        lines.append(f"policy    {policy.policy}, digest {policy.digest}")
+        lines += [f"  {change.sign} {change.sentence}" for change in policy.changes]
+        lines += [f"  secret {name}: {fate.value}" for name, fate in policy.fates.items()]
+    for what, losses in (
+        ("ends", outcome.ended),
+        ("breaks", outcome.broken),
+        ("refuses", outcome.refused),
+    ):
+        lines += [f"{what:<9} {loss.what}: {loss.reason}" for loss in losses]
+    return lines
+
+
+# --- signed elsewhere ------------------------------------------------------------------------
+
+
+@group.command()
+@click.argument("proposal")
+@choice_options
+@click.option("--as", "voter", metavar="MEMBER", help="Whose ballot; by default your own.")
+@click.option("-o", "--out", "target", type=PATH, required=True, help="The bytes to be signed.")
+@home_option
+@with_output
+def prepare(
+    out: Output, proposal: str, choice: str | None, voter: str | None, target: Path, home: Path
+) -> None:
+    """Write a ballot to be signed elsewhere, and beside it a .json that says what it is.
+
+    Any member may prepare it for another: only that member's key can sign it.
+
+    \b
+    Example:
+      accord proposal prepare 3fa1 --approve --as clinic -o ballot.tbs --home lab
+      openssl pkeyutl -sign -rawin -inkey clinic.pem -in ballot.tbs -out ballot.sig
+      accord proposal finish ballot.tbs --signature ballot.sig --home lab
+    """
+    chosen = _chosen(choice)
+    member, machine = _read(home)
+    name = voter or member.name
+    if name not in machine.board.members:
+        raise NotAMemberError(who=name, board=machine.board.genesis.name, detail="not a member")
+    record = find_proposal(machine, proposal)
+    ballot = next_ballot(record, name, chosen)
+    write_unsigned(
+        out,
+        target,
+        "ballot",
+        ballot.to_json(),
+        machine,
+        proposal=record.proposal.to_json(),
+        policies={policy.name: policy.digest for policy in record.proposal.policies},
+        changes=changes_of(machine, record),
+    )
+
+
+@group.command()
+@click.argument("file", type=PATH)
+@click.option("--signature", type=PATH, required=True, help="64 bytes, raw or in base64.")
+@click.option("--as", "signer", metavar="MEMBER", help="Who signed, if FILE does not say so.")
+@home_option
+@with_output
+def finish(out: Output, file: Path, signature: Path, signer: str | None, home: Path) -> None:
+    """Hand in FILE, a statement that was signed elsewhere: a ballot, a proposal, a stop.
+
+    \b
+    Example: accord proposal finish ballot.tbs --signature ballot.sig --home lab
+    """
+    unsigned = Unsigned.from_bytes(read_file(file), path=file)
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        _, machine, _ = member.read(session)
+        name = signer or unsigned.speaker() or member.name
+        listed = machine.board.members.get(name)
+        if listed is None:
+            raise NotAMemberError(who=name, board=machine.board.genesis.name, detail="not a member")
+        envelope = unsigned.finish(read_signature(signature), listed.identity.verify_key)
+        index = session.submit(envelope)
+    out.fact(f"{unsigned.kind} of {name} recorded, entry {index}")
+    out.result(
+        {"kind": unsigned.kind, "digest": unsigned.digest, "index": index},
+        [f"{unsigned.kind:<9} {unsigned.digest}", f"entry     {index}"],
+    )
+
+
+def read_signature(path: Path) -> bytes:
+    """A signature from a file: 64 bytes, or their base64."""
+    data = read_file(path, limit=1024)
+    if len(data) == 64:  # noqa: PLR2004 - an Ed25519 signature (RFC 8032)
+        return data
+    try:
+        return base64_decode(data.decode().strip(), what=str(path))
+    except UnicodeDecodeError as exc:
+        raise MalformedError(what=str(path), detail="expected 64 bytes, or base64") from exc

@@ -9,18 +9,25 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from accord.cli._options import (
     PATH,
     home_option,
-    service_url,
+    read_digest,
     simulated_option,
     with_output,
     writing,
 )
 from accord.cli._output import Output
+from accord.cli._service_pins import pins_options, read_pins
+
+if TYPE_CHECKING:
+    from accord.client import ServiceClaim, ServiceConfig, ServicePins
+    from accord.evidence import AttestationResult, Claims
+    from accord.identity import Keyset
 
 MAX_PORT = 65535
 
@@ -89,30 +96,170 @@ def _end_with_standard_input() -> None:
 
 
 @group.command()
-@home_option
+@click.option("--url", envvar="ACCORD_SERVICE", help="Its URL (or ACCORD_SERVICE).")
+@click.option("--home", type=PATH, envvar="ACCORD_HOME", help="Your identity (or ACCORD_HOME).")
+@click.option("--board", metavar="DIGEST", help="The board whose founders' conditions apply.")
+@pins_options
 @with_output
-def attest(out: Output, home: Path) -> None:
-    """Attest the trust service by the conditions that your board's founders signed.
+def attest(
+    out: Output, /, url: str | None, home: Path | None, board: str | None, **named: Any
+) -> None:
+    """Attest the trust service: by a board's conditions, or by what you name yourself.
+
+    Anybody can; with --home the conditions are those that your board's founders signed.
 
     \b
-    Example: accord service attest --home hospital-a
+    Examples:
+      accord service attest --home hospital-a
+      accord service attest --url https://trust.example:8443 --board sha256:…
+      accord service attest --url https://trust.example:8443 --trust service.json
     """
-    from accord.client import CHANNEL_LEVEL, MemberHome
+    from accord.client import MemberHome, TrustSession
 
-    member = MemberHome.load(home, service=service_url())
-    with member.connect() as session:
-        claims = session.result.claims
-        out.fact(f"hardware   {claims.family.value}, TCB {claims.tcb_status}")
-        out.fact(f"code       mrtd {claims.measurements['mrtd'].hex()[:16]}… is in the genesis")
-        out.fact(f"binding    nonce fresh, TLS key in the evidence (channel {CHANNEL_LEVEL})")
-        if claims.assurance.value == "simulated":
-            out.warn("assurance  SIMULATED: no hardware protects it")
-        out.result(
-            {
-                "url": member.service,
-                "assurance": claims.assurance.value,
-                "channel": CHANNEL_LEVEL,
-                "result": session.result.to_json(),
-            },
-            f"verified: trust service {member.service} ({claims.assurance.value})",
+    pins = read_pins(**named)
+    if pins is not None:
+        _attest_pinned(out, _needed(url), pins)
+        return
+    if board is not None:
+        digest = read_digest(board, option="--board")
+        session = TrustSession.open(_needed(url), digest)
+        address = _needed(url)
+    elif home is not None:
+        member = MemberHome.load(home, service=url)
+        session, address = member.connect(), member.service
+    else:
+        raise click.UsageError(
+            "say which service is meant: --home, --board, --trust, --measurement or --identity"
         )
+    with session:
+        _show(
+            out, address, session.result.claims, session.keyset, session.result, "is in the genesis"
+        )
+
+
+def _needed(url: str | None) -> str:
+    if url is None:
+        raise click.UsageError("--url is missing")
+    return url
+
+
+def _attest_pinned(out: Output, url: str, pins: ServicePins) -> None:
+    from accord.client import AttestedService
+
+    with AttestedService.attest(url, pins) as service:
+        code = "is one that you named" if service.result else "was NOT compared with anything"
+        _show(out, url, service.claims, service.keyset, service.result, code)
+
+
+def _show(
+    out: Output,
+    url: str,
+    claims: Claims,
+    keyset: Keyset,
+    result: AttestationResult | None,
+    code: str,
+) -> None:
+    from accord.client import CHANNEL_LEVEL
+
+    out.fact(f"hardware   {claims.family.value}, TCB {claims.tcb_status}")
+    name = "mrtd" if "mrtd" in claims.measurements else min(claims.measurements, default="nothing")
+    measured = claims.measurements.get(name, b"").hex()[:16]
+    out.fact(f"code       {name} {measured}… {code}")
+    out.fact(f"binding    nonce fresh, TLS key in the evidence (channel {CHANNEL_LEVEL})")
+    out.fact(f"identity   {keyset.verify_key.key_id}")
+    if claims.assurance.value == "simulated":
+        out.warn("assurance  SIMULATED: no hardware protects it")
+    out.result(
+        {
+            "url": url,
+            "identity": keyset.verify_key.key_id,
+            "assurance": claims.assurance.value,
+            "channel": CHANNEL_LEVEL,
+            "result": result.to_json() if result is not None else None,
+        },
+        f"verified: trust service {url} ({claims.assurance.value})",
+    )
+
+
+@group.command()
+@click.option("--url", required=True, help="URL of the trust service.")
+@home_option
+@pins_options
+@with_output
+def claim(out: Output, /, url: str, home: Path, **named: Any) -> None:
+    """Claim a fresh trust service: it founds no board before somebody owns it.
+
+    It is attested first, by what you name. The first claim holds for ever; claiming again with
+    the same key changes nothing. An owner can read no secret of any board.
+
+    \b
+    Example: accord service claim --url https://trust.example:8443 --trust service.json --home me
+    """
+    from accord.client import AttestedService
+    from accord.identity import FileIdentity
+
+    owner = FileIdentity.load(home)
+    with AttestedService.attest(url, _pins_needed(named)) as service:
+        out.fact("trust service attested")
+        held = service.claim(owner)
+        _show_owner(out, service.identity, held, service.owner().config)
+
+
+@group.command()
+@click.option("--url", required=True, help="URL of the trust service.")
+@home_option
+@click.option(
+    "--founding",
+    type=click.Choice(["anyone", "owner"]),
+    default="anyone",
+    show_default=True,
+    help="Whose boards it takes on: with `owner`, those of which your key is a founder.",
+)
+@click.option("--max-boards", type=click.IntRange(0, 1_000_000), default=1_000_000)
+@pins_options
+@with_output
+def configure(
+    out: Output, /, url: str, home: Path, founding: str, max_boards: int, **named: Any
+) -> None:
+    """Set which boards your trust service takes on; those that are there already stay.
+
+    \b
+    Example:
+      accord service configure --url https://trust.example:8443 --trust service.json --home me \\
+        --founding owner
+    """
+    from accord.client import AttestedService, Founding
+    from accord.errors import NotClaimedError
+    from accord.identity import FileIdentity
+
+    owner = FileIdentity.load(home)
+    with AttestedService.attest(url, _pins_needed(named)) as service:
+        config = service.configure(owner, founding=Founding(founding), max_boards=max_boards)
+        held = service.owner().claim
+        if held is None:
+            raise NotClaimedError
+        _show_owner(out, service.identity, held, config)
+
+
+def _pins_needed(named: dict[str, Any]) -> ServicePins:
+    pins = read_pins(**named)
+    if pins is None:
+        raise click.UsageError("say which service is meant: --trust, --measurement or --identity")
+    return pins
+
+
+def _show_owner(out: Output, service: str, held: ServiceClaim, config: ServiceConfig) -> None:
+    owner = held.owner
+    out.result(
+        {
+            "service": service,
+            "owner": owner.to_json(),
+            "founding": config.founding.value,
+            "max_boards": config.max_boards,
+        },
+        [
+            f"service   {service}",
+            f"owner     {owner.name}, {owner.verify_key.key_id}",
+            f"founding  {config.founding.value}, at most {config.max_boards} boards",
+        ],
+    )

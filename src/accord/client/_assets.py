@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from accord.board import AssetOffer, AssetWithdrawal, Terms
+from accord.board import AssetKind, AssetOffer, AssetWithdrawal, Terms
 from accord.client._home import MemberHome
 from accord.client._session import TrustSession
 from accord.encoding import Digest, Fields, base64_encode, canonical_json, parse_json
@@ -123,15 +123,7 @@ def offer_asset(
     The same offer again changes nothing. The key goes to the attested trust service alone,
     bound to this very offer. Returns the offer and the index of its entry.
     """
-    # The trust service holds the key from now on: it must be worth what the owner asks of a run.
-    assurance = session.result.claims.assurance
-    if not assurance.at_least(terms.min_assurance):
-        raise TermsError(
-            asset=f"{home.name}/{name}",
-            field="assurance of the trust service",
-            expected=f"at least {terms.min_assurance}",
-            found=assurance,
-        )
+    must_be_worth(session, terms, f"{home.name}/{name}")
     entry = load_ring_entry(home.identity.home, volume)
     if entry.tag is None:
         raise UnknownAssetError(asset=f"{home.name}/{volume}")
@@ -140,13 +132,16 @@ def offer_asset(
     offer = AssetOffer(
         board=session.board,
         name=asset,
+        kind=AssetKind.VOLUME,
         volume_id=entry.volume_id,
         tag=entry.tag,
         key_commitment=key_commitment(entry.key, volume_id=entry.volume_id),
         terms=terms,
         predecessor=record.latest if record else None,
     )
-    if record is not None and not record.withdrawn:
+    key_id = home.identity.public.verify_key.key_id
+    # An offer under an earlier key of the member is void: the same again is a new one.
+    if record is not None and not record.withdrawn and record.owner_key == key_id:
         current = record.offer
         unchanged = (current.volume_id, current.tag, current.terms) == (
             offer.volume_id,
@@ -163,6 +158,21 @@ def offer_asset(
         context=asset_key_context(envelope.statement_digest),
     )
     return offer, session.submit(envelope, sealed_key=sealed)
+
+
+def must_be_worth(session: TrustSession, terms: Terms, asset: str) -> None:
+    """Raises ``TermsError`` unless the trust service is worth what the terms ask of a run.
+
+    It holds the key, or the value, from now on.
+    """
+    assurance = session.result.claims.assurance
+    if not assurance.at_least(terms.min_assurance):
+        raise TermsError(
+            asset=asset,
+            field="assurance of the trust service",
+            expected=f"at least {terms.min_assurance}",
+            found=assurance,
+        )
 
 
 def withdraw_asset(home: MemberHome, session: TrustSession, machine: Machine, name: str) -> int:

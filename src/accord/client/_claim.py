@@ -88,6 +88,8 @@ class ServiceConfig:
 
     service: Digest
     sequence: int = 0
+    """0: nobody has wished for anything."""
+
     founding: Founding = Founding.ANYONE
     max_boards: int = MAX_BOARDS
 
@@ -97,7 +99,7 @@ class ServiceConfig:
         fields.schema(cls.SCHEMA)
         config = cls(
             fields.digest("service"),
-            fields.integer("sequence", minimum=1),
+            fields.integer("sequence", minimum=0),
             fields.choice("founding", Founding),
             fields.integer("max_boards", minimum=0, maximum=MAX_BOARDS),
         )
@@ -115,7 +117,7 @@ class ServiceConfig:
 
 
 def verify_config(envelope: Envelope, owner: VerifyKey) -> ServiceConfig:
-    """The wishes in ``envelope``, signed by ``owner``; whether they are the latest is *not* checked.
+    """The wishes in ``envelope``, signed by ``owner``; that they are the latest is *not* checked.
 
     Raises what reading and `verify_statement` raise.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from accord.encoding import (
     sha256,
 )
 from accord.errors import (
+    AccordError,
     GenesisError,
     LogKeyError,
     MalformedError,
@@ -39,14 +40,17 @@ from accord.errors import (
     TooLargeError,
     UnreachableError,
 )
-from accord.evidence import AttestationResult, Evidence, Purpose, appraise, verify
-from accord.identity import Keyset, Signer
+from accord.evidence import AttestationResult, Claims, Evidence, Purpose, appraise, verify
+from accord.identity import Keyset, Signer, Statement, verify_statement
 from accord.ledger import Ledger, verify_checkpoint
 from accord.policy import Channel
 from accord.release import (
     LOG_NAME,
     NONCE_BYTES,
+    Lease,
+    LeaseRequest,
     Machine,
+    Refusal,
     ReleaseRequest,
     log_origin,
     service_binding,
@@ -293,11 +297,22 @@ class TrustSession:
         """Founds the board; sending the same genesis again is no error."""
         self._connection.send("POST", "/v1/boards", envelope.to_json())
 
-    def submit(self, envelope: Envelope, *, sealed_key: bytes | None = None) -> int:
-        """Hands in a member's statement and returns its index in the log."""
+    def submit(
+        self,
+        envelope: Envelope,
+        *,
+        sealed_key: bytes | None = None,
+        evidence: Evidence | None = None,
+    ) -> int:
+        """Hands in a member's statement and returns its index in the log.
+
+        ``evidence`` is that behind an automated member's ballot.
+        """
         document: dict[str, JSONValue] = {"envelope": envelope.to_json()}
         if sealed_key is not None:
             document["sealed_key"] = base64_encode(sealed_key)
+        if evidence is not None:
+            document["evidence"] = evidence.to_json()
         return self._index(f"{self._path}/statements", document)
 
     def record_run(self, envelope: Envelope) -> int:
@@ -310,21 +325,66 @@ class TrustSession:
         fields.end()
         return index
 
-    def challenge(self) -> bytes:
-        """A nonce for one release request."""
-        fields = self._connection.fields("POST", f"{self._path}/challenges", {})
+    def challenge(self, purpose: Purpose = Purpose.RELEASE) -> bytes:
+        """A nonce for one request of this purpose."""
+        wanted = {"purpose": purpose.value}
+        fields = self._connection.fields("POST", f"{self._path}/challenges", wanted)
         nonce = fields.data("nonce", size=NONCE_BYTES)
         fields.time("expires")
         fields.end()
         return nonce
 
     def release(self, request: ReleaseRequest) -> tuple[bytes, str]:
-        """The sealed grant, and the service's own timing of its steps (Server-Timing)."""
-        reply = self._connection.send("POST", f"{self._path}/releases", request.to_json())
+        """The sealed grant, and the service's own timing of its steps (Server-Timing).
+
+        Raises what the service refuses it with; where it explains that, its word is verified.
+        """
+        with self._refusals_verified(request.nonce):
+            reply = self._connection.send("POST", f"{self._path}/releases", request.to_json())
         fields = Fields(_json(reply.content), "reply to release")
         sealed = fields.data("sealed", limit=MAX_REPLY_BYTES)
         fields.end()
         return sealed, reply.timing
+
+    def renew(self, request: LeaseRequest) -> Lease:
+        """The lease of a run that may go on. Raises as `release` does."""
+        with self._refusals_verified(request.nonce):
+            reply = self._connection.send("POST", f"{self._path}/leases", request.to_json())
+        envelope = Envelope.from_json(_json(reply.content), what="lease")
+        lease = Lease.from_fields(self._said_by_service("lease", envelope).fields())
+        if (lease.board, lease.run, lease.nonce) != (self.board, request.run, request.nonce):
+            raise ReplyError(detail="the lease of another run")
+        return lease
+
+    def exchange(self, envelope: Envelope, evidence: Evidence) -> bytes:
+        """A secret that this service exports to the trust service that signed ``envelope``."""
+        document = {"envelope": envelope.to_json(), "evidence": evidence.to_json()}
+        fields = self._connection.fields("POST", f"{self._path}/exports", document)
+        sealed = fields.data("sealed", limit=MAX_REPLY_BYTES)
+        fields.end()
+        return sealed
+
+    @contextmanager
+    def _refusals_verified(self, nonce: bytes) -> Iterator[None]:
+        """A refusal that claims to be signed is, by the attested service, for this request."""
+        try:
+            yield
+        except AccordError as exc:
+            if exc.refusal is None:
+                raise
+            envelope = Envelope.from_bytes(exc.refusal, what="refusal")
+            refusal = Refusal.from_fields(self._said_by_service("refusal", envelope).fields())
+            if (refusal.board, refusal.nonce) != (self.board, nonce):
+                raise ReplyError(detail="the refusal of another request") from exc
+            # What was signed is raised, whatever was written around it.
+            signed: JSONValue = {"code": refusal.code, "details": dict(refusal.details)}
+            error = from_problem(signed)
+            error.refusal = exc.refusal
+            raise error from exc
+
+    def _said_by_service(self, kind: str, envelope: Envelope) -> Statement:
+        key = self.keyset.verify_key
+        return verify_statement(envelope, kind, {key.key_id: key})
 
     def read_log(self, signer: Signer) -> tuple[Ledger, Machine, bytes]:
         """The whole log, replayed here: nothing of the service's own view is believed.
@@ -366,8 +426,20 @@ def _prove(
     connection: Connection, genesis: Genesis, channel: Channel
 ) -> tuple[Keyset, AttestationResult]:
     """Has the peer prove, over the connection that is open now, who it is. CHN and ATT errors."""
+    keyset, claims = prove_environment(connection, genesis.digest, genesis.anchors, channel)
+    # (4) The service is one that the founders accept.
+    return keyset, appraise(claims, genesis.service, now=datetime.now(UTC))
+
+
+def prove_environment(
+    connection: Connection, board: Digest, anchors: Sequence[Digest], channel: Channel
+) -> tuple[Keyset, Claims]:
+    """The keys of the peer, and what its evidence proves of where it runs, under ``anchors``.
+
+    Whether anybody should accept that environment is *not* decided here. CHN and ATT errors.
+    """
     # (1) A fresh nonce, so that the evidence is of now.
-    nonce, board = os.urandom(NONCE_BYTES), genesis.digest
+    nonce = os.urandom(NONCE_BYTES)
     request: dict[str, JSONValue] = {"board": board, "nonce": base64_encode(nonce)}
     if channel is Channel.L2:
         request["level"] = 2
@@ -384,9 +456,8 @@ def _prove(
     now = datetime.now(UTC)
     claims = verify(
         evidence,
-        anchors=genesis.anchors,
+        anchors=anchors,
         now=now,
         binding=service_binding(board, keyset, nonce, Purpose.CHANNEL, exporter=exporter),
     )
-    # (4) The service is one that the founders accept.
-    return keyset, appraise(claims, genesis.service, now=now)
+    return keyset, claims

@@ -62,11 +62,12 @@ def find_same(
     """A proposal of the same actions that is undecided or, if all are policies, enacted."""
     only_policies = all(isinstance(item, EnactPolicy) for item in actions)
     wanted = (*_UNDECIDED, ProposalStatus.ENACTED) if only_policies else _UNDECIDED
-    for record in machine.board.proposals.values():
-        if record.proposal.actions == tuple(actions):
-            if machine.board.status(record, now) in wanted:
-                return record
-    return None
+    found = (
+        record
+        for record in machine.board.proposals.values()
+        if record.proposal.actions == tuple(actions) and machine.board.status(record, now) in wanted
+    )
+    return next(found, None)
 
 
 def propose(
@@ -104,7 +105,6 @@ def next_ballot(
     member: str,
     choice: Choice,
     *,
-    evidence: Digest | None = None,
     challenge: bytes | None = None,
 ) -> Ballot:
     """The ballot with which ``member`` makes or changes its vote; the same vote is the same."""
@@ -112,7 +112,7 @@ def next_ballot(
     same = earlier is not None and earlier.choice is choice and challenge is None
     sequence = earlier.sequence + (not same) if earlier is not None else 1
     board = record.proposal.board
-    return Ballot(board, record.id, member, choice, sequence, evidence, challenge)
+    return Ballot(board, record.id, member, choice, sequence, challenge=challenge)
 
 
 def vote(

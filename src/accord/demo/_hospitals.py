@@ -27,6 +27,7 @@ from accord.demo._layout import (
     MEMBERS,
     POLICY,
     READ_ME,
+    SERVICE_OWNER,
     SPLIT,
     TRUST_HOST,
     VENDOR,
@@ -155,9 +156,13 @@ class Demo(Stage):
         self.heading("1. identities, and a board that four stakeholders found")
         accord, together = self.commands.accord, self.commands.together
         together(f"accord member new {name} --home {name}" for name in MEMBERS)
-        if not (self.layout.public / "genesis.json").exists():
+        # Whoever pays for the service owns it, which gives no access to anything on it.
+        accord(f"member new owner --home {SERVICE_OWNER}")
+        if not (self.layout.public / "service.json").exists():
             reference = accord(f"attest reference --role service --simulated {TRUST_HOST}")
             (self.layout.public / "service.json").write_text(json.dumps(reference))
+        accord(f"service claim --url {self.url} --trust board/service.json --home {SERVICE_OWNER}")
+        if not (self.layout.public / "genesis.json").exists():
             (self.layout.public / "constitution.yaml").write_text(CONSTITUTION)
             members = [f"--member {name}/identity.json={role}" for name, role in MEMBERS.items()]
             accord(

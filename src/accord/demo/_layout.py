@@ -30,6 +30,9 @@ VENDOR = "simulated-hardware/vendor"
 TRUST_HOST = "simulated-hardware/trust-host"
 COMPUTE_HOST = "simulated-hardware/compute-host"
 
+SERVICE_OWNER = "operator/owner"
+"""The identity that claims the trust service."""
+
 SPLIT = (
     "constructed: real patients, dealt so that hospital A has nearly only benign and hospital B"
     " nearly only malignant cases (seed 0); with an even split the gain is small"

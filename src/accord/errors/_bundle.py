@@ -45,3 +45,11 @@ class OutputUnavailableError(BundleError):
     code = "accord-BUN-005"
     exit_code = ExitCode.DENIED
     hint = "`accord job show RUN` lists the outputs and who may read them"
+
+
+class NoSuchRunError(BundleError):
+    """this board has no run {run}"""
+
+    code = "accord-BUN-006"
+    exit_code = ExitCode.USAGE
+    hint = "`accord job list` shows the runs of the board"

@@ -22,3 +22,19 @@ class PolicyContentError(PolicyError):
     code = "accord-POL-002"
     exit_code = ExitCode.USAGE
     hint = "docs/reference/policy.md lists every field"
+
+
+class SconeSessionError(PolicyError):
+    """this is no SCONE session that can be read: {detail}"""
+
+    code = "accord-POL-010"
+    exit_code = ExitCode.USAGE
+    hint = "give the session as it is uploaded: YAML of the session language 0.3"
+
+
+class PolicyVersionError(PolicyError):
+    """policy {policy} never had version {digest}"""
+
+    code = "accord-POL-011"
+    exit_code = ExitCode.USAGE
+    hint = "`accord policy log` lists all versions"

@@ -112,6 +112,13 @@ class InstanceTokenError(ReleaseError):
     hint = "each start needs a token of its own: `accord execution token`"
 
 
+class OneTimePasswordMissingError(ReleaseError):
+    """service {service} needs a one-time password"""
+
+    code = "accord-REL-015"
+    hint = "start the shield with --otp; whoever holds the second factor reads it off their device"
+
+
 class ExportWithdrawnError(ReleaseError):
     """policy {importer} may not have {secret} of policy {exporter}: {detail}"""
 
@@ -167,3 +174,18 @@ class PeerExchangeError(ReleaseError):
 
     code = "accord-REL-023"
     hint = "both policies must name each other's board and log key: `accord why`"
+
+
+class NoSuchSecretError(ReleaseError):
+    """policy {policy} has no secret {secret}"""
+
+    code = "accord-REL-024"
+    exit_code = ExitCode.USAGE
+    hint = "`accord secret list` shows the secrets of every policy"
+
+
+class AssetKindError(ReleaseError):
+    """{asset} is a {found}, and is used as a {expected}"""
+
+    code = "accord-REL-025"
+    hint = "`accord asset list` shows volumes, `accord secret list` deposited secrets"

@@ -88,6 +88,7 @@ class NotWriterError(ServiceError):
     """board {board} is written by {writer}, not by this trust service"""
 
     code = "accord-SVC-020"
+    exit_code = ExitCode.UNREACHABLE
     hint = "repeat the request there; reads are answered by every service"
 
 
@@ -152,3 +153,91 @@ class ApprovalAnswerError(ServiceError):
 
     code = "accord-SVC-036"
     hint = "no answer is no vote; the member can vote by hand as well"
+
+
+class MethodNotAllowedError(ServiceError):
+    """{method} cannot be done at {path}, only {allowed}"""
+
+    code = "accord-SVC-050"
+    exit_code = ExitCode.USAGE
+    hint = "docs/reference/api.md lists the routes and their methods"
+
+
+class SlowRequestError(ServiceError):
+    """the request did not arrive whole within {seconds} seconds"""
+
+    code = "accord-SVC-051"
+    exit_code = ExitCode.UNREACHABLE
+    hint = "send it again over a faster connection"
+
+
+class PreconditionFailedError(ServiceError):
+    """{what} is at {found}, not at {expected}"""
+
+    code = "accord-SVC-052"
+    exit_code = ExitCode.DENIED
+    hint = "somebody was faster: read the version in force, and propose anew on top of it"
+
+
+class MediaTypeError(ServiceError):
+    """a body of type {found} is not understood, only {expected}"""
+
+    code = "accord-SVC-053"
+    exit_code = ExitCode.USAGE
+    hint = "send `Content-Type: application/json`, or none"
+
+
+class PreconditionRequiredError(ServiceError):
+    """changing {what} needs the header If-Match, or If-None-Match: * to create it"""
+
+    code = "accord-SVC-054"
+    exit_code = ExitCode.USAGE
+    hint = "the value is the ETag of the version that the new one replaces"
+
+
+class TooManyRequestsError(ServiceError):
+    """there are too many requests from {who}; try again in {seconds} seconds"""
+
+    code = "accord-SVC-055"
+    exit_code = ExitCode.UNREACHABLE
+    hint = "wait as long as Retry-After says; the service's owner sets the limits"
+
+
+class HeaderTooLargeError(ServiceError):
+    """the header of the request is larger than the limit of {limit}"""
+
+    code = "accord-SVC-056"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "send fewer and shorter header fields"
+
+
+class ServiceBusyError(ServiceError):
+    """the trust service is working on {limit} requests already"""
+
+    code = "accord-SVC-057"
+    exit_code = ExitCode.UNREACHABLE
+    hint = "wait as long as Retry-After says"
+
+
+class HTTPVersionError(ServiceError):
+    """HTTP/{found} is not spoken here, only HTTP/1.1"""
+
+    code = "accord-SVC-058"
+    exit_code = ExitCode.USAGE
+    hint = "most clients speak HTTP/1.1 unless they are told otherwise"
+
+
+class IdempotencyKeyReusedError(ServiceError):
+    """the idempotency key came before with another request"""
+
+    code = "accord-SVC-059"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "make a new key, for instance a UUID, for each request"
+
+
+class IdempotencyKeyBusyError(ServiceError):
+    """a request with this idempotency key is still being answered"""
+
+    code = "accord-SVC-060"
+    exit_code = ExitCode.PENDING
+    hint = "wait for the first answer, or ask again a little later"

@@ -45,6 +45,14 @@ class OutputRefusedError(ShieldError):
     hint = "a program may hand out regular files of its own making only; nothing was exported"
 
 
+class LeaseLostError(ShieldError):
+    """the lease of run {run} was lost: {reason}"""
+
+    code = "accord-SHD-010"
+    exit_code = ExitCode.DENIED
+    hint = "the program was killed and no output was kept; `accord why` tells who must agree again"
+
+
 class GrantError(ShieldError):
     """the trust service's grant is not acceptable: {detail}"""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accord.bundle import CHECKPOINT, BundleFiles, entry_name, named_evidence, object_name
 from accord.client import MemberHome, TrustSession
-from accord.errors import UnknownRunError
+from accord.errors import NoSuchRunError
 
 
 def create_bundle(
@@ -22,11 +22,11 @@ def create_bundle(
     """Writes the bundle of ``run`` to ``path``; it holds no secret and no ciphertext.
 
     The log is replayed on the way, its evidence is not: `verify_bundle` does that.
-    Raises ``UnknownRunError``, ``BundleExistsError``, and what reading the log raises.
+    Raises ``NoSuchRunError``, ``BundleExistsError``, and what reading the log raises.
     """
     ledger, machine, note = home.read(session)
     if run not in machine.runs:
-        raise UnknownRunError(run=run)
+        raise NoSuchRunError(run=run)
     files = {entry_name(i): data for i, data in enumerate(ledger.entries())}
     for done, digest in enumerate(named_evidence(ledger.entries()), start=1):
         files[object_name(digest)] = session.read_object(digest, home.identity.signer)

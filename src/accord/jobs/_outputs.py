@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from accord.client import MemberHome
-from accord.errors import OutputUnavailableError, UnknownRunError
+from accord.errors import NoSuchRunError, OutputUnavailableError
 from accord.identity import open_sealed
 from accord.release import OUTPUT_KEY_PURPOSE, Machine, RunOutput, output_key_context
 from accord.volumes import LocalStore, VolumeKey, VolumeVersion, open_volume, parse_volume_id
@@ -18,11 +18,13 @@ def fetch_output(
 ) -> VolumeVersion:
     """Decrypts ``output`` of ``run`` into the new folder ``to``: all of it, or nothing.
 
-    Raises ``UnknownRunError``, ``OutputUnavailableError`` or VOL errors.
+    Raises ``NoSuchRunError``, ``OutputUnavailableError`` or VOL errors.
     """
     record = machine.runs.get(run)
-    if record is None or record.statement is None:
-        raise UnknownRunError(run=run)
+    if record is None:
+        raise NoSuchRunError(run=run)
+    if record.statement is None:
+        raise OutputUnavailableError(output=output, run=run, detail="the run has not ended")
     found = next((item for item in record.statement.outputs if item.name == output), None)
     if found is None:
         raise OutputUnavailableError(output=output, run=run, detail="the run has no such output")

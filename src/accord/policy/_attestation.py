@@ -35,7 +35,7 @@ _ADVISORY = re.compile(r"INTEL-SA-[0-9]{5}|ACCORD-SIM-[0-9]{4}")
 _SIGNERS = frozenset({"mrsigner", "id_key_digest"})
 """Measurements that name who vouches for the code. Zeros mean that nobody does."""
 
-_PARTS = {Family.TPM, Family.NVIDIA}
+PARTS = frozenset({Family.TPM, Family.NVIDIA})
 """What can be attested as a part of another environment: its vTPM and its GPUs."""
 
 WHOLE = "cpu"
@@ -112,7 +112,7 @@ class AttestationVariant:
 
 def _read(fields: Fields, *, part: bool) -> AttestationVariant:
     family = fields.choice("family", Family)
-    if part and family not in _PARTS:
+    if part and family not in PARTS:
         raise MalformedError(what=fields.where, detail=f"{family} cannot be a part")
     known = FAMILIES[family]
     variant = AttestationVariant(

@@ -119,5 +119,3 @@ def _lint_lost(policy: Policy, previous: Policy) -> Iterator[Finding]:
                 f"the key {name} would be made anew by this version",
                 "to keep it, `migrate: true` must stand in both versions",
             )
-
-

@@ -15,9 +15,7 @@ _SUBJECT = {
 }
 
 
-def lint_access(
-    policy: Policy, members: Mapping[str, frozenset[str]] | None
-) -> Iterator[Finding]:
+def lint_access(policy: Policy, members: Mapping[str, frozenset[str]] | None) -> Iterator[Finding]:
     """Rules of ``access`` that can never hold: by themselves, or for these ``members``."""
     rules = {"update": policy.access.update}
     if policy.access.create != policy.access.update:
@@ -35,7 +33,7 @@ def lint_access(
                 "a single member counts once, and nobody stops executions by a policy",
             )
         elif members is not None:
-            yield from _lint_electorate(policy, rule, members, code, where, _SUBJECT[right])
+            yield from _lint_electorate(policy, rule, members, code=code, right=right)
 
 
 def _satisfiable(rule: Rule) -> bool:
@@ -49,14 +47,10 @@ def _satisfiable(rule: Rule) -> bool:
     return rule.members != STOPPERS and not alone
 
 
-def _lint_electorate(  # noqa: PLR0913 - one finding's parts
-    policy: Policy,
-    rule: Rule,
-    members: Mapping[str, frozenset[str]],
-    code: str,
-    where: str,
-    subject: str,
+def _lint_electorate(
+    policy: Policy, rule: Rule, members: Mapping[str, frozenset[str]], *, code: str, right: str
 ) -> Iterator[Finding]:
+    where, subject = f"policy.access.{right}", _SUBJECT[right]
     everybody = frozenset(members)
     electorate = _electorate(policy, members)
     if not rule.satisfied(everybody, electorate):

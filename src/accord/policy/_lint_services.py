@@ -14,7 +14,8 @@ from accord.policy._service import Network, Service
 from accord.policy._templates import names_in
 from accord.policy.families import FAMILIES, Family
 
-_USUAL_TCB = frozenset({"UpToDate", "SWHardeningNeeded"})
+_USUAL_TCB = frozenset({"SWHardeningNeeded"})
+"""What most platforms are that somebody cares for: programs have mitigations of their own."""
 
 _DEBUG_BITS = {(Family.SGX, "attributes"): 0x02, (Family.TDX, "td_attributes"): 0x01}
 """Bit of the first byte: SGX ATTRIBUTES.DEBUG, TDX ATTRIBUTES.TUD.DEBUG."""
@@ -104,14 +105,15 @@ def _lint_variant(variant: AttestationVariant, where: str) -> Iterator[Finding]:
 
 
 def _lint_tcb(variant: AttestationVariant, where: str) -> Iterator[Finding]:
-    for status in sorted(set(variant.tcb_statuses) - {"UpToDate"}):
-        make = note if status in _USUAL_TCB else warning
-        yield make(
-            "tcb-tolerated",
-            f"{where}.tcb_statuses",
-            f"platforms of status {status} are admitted for ever",
-            "put it under `tcb_grace` with the day by which it must be mended",
-        )
+    tolerated = set(variant.tcb_statuses) - {"UpToDate"}
+    for make, statuses in ((warning, tolerated - _USUAL_TCB), (note, tolerated & _USUAL_TCB)):
+        if statuses:
+            yield make(
+                "tcb-tolerated",
+                f"{where}.tcb_statuses",
+                f"platforms of status {', '.join(sorted(statuses))} are admitted for ever",
+                "put it under `tcb_grace` with the day by which it must be mended",
+            )
     for status, until in variant.tcb_grace.items():
         yield note(
             "tcb-grace",

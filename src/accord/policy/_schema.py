@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from accord.encoding import MAX_ITEMS, MAX_TEXT, NAME, JSONValue
+from accord.encoding import NAME, JSONValue
 from accord.policy._access import ANYONE
 from accord.policy._attestation import PARTS, TCB_STATUSES, WHOLE
 from accord.policy._document import POLICY_SCHEMA, SALT_BYTES
@@ -19,6 +19,8 @@ from accord.policy._schema_secrets import export_schema, secret_schemas
 from accord.policy._schema_words import (
     DIGEST,
     INTEGER,
+    MAX_ITEMS,
+    MAX_TEXT,
     Schema,
     choice,
     hexes,
@@ -40,7 +42,11 @@ from accord.policy._service import (
 )
 from accord.policy.families import FAMILIES, Family, FamilyFields
 
-_TYPES: Mapping[type, Schema] = {bool: {"type": "boolean"}, int: INTEGER, str: {"$ref": "#/$defs/text"}}
+_TYPES: Mapping[type, Schema] = {
+    bool: {"type": "boolean"},
+    int: INTEGER,
+    str: {"type": "string", "maxLength": MAX_TEXT},
+}
 
 
 def policy_schema() -> Schema:
@@ -63,8 +69,9 @@ def policy_schema() -> Schema:
             "component": _component(),
             "variant": _by_family(FAMILIES, "variant"),
             "part": _by_family(PARTS, "part"),
-            **{f"variant-{name}": _variant(name, whole=True) for name in FAMILIES},
-            **{f"part-{name}": _variant(name, whole=False) for name in sorted(PARTS)},
+            **{f"variant-{name}": _variant(name) for name in FAMILIES},
+            **{f"part-{name}": _part(name) for name in sorted(PARTS)},
+            **_values(),
         },
     }
 
@@ -228,21 +235,35 @@ def _by_family(families: Iterable[Family], kind: str) -> Schema:
     }
 
 
-def _variant(family: Family, *, whole: bool) -> Schema:
+def _part(family: Family) -> Schema:
+    """A part has no parts of its own."""
+    return {**ref(f"variant-{family}"), "properties": {"parts": False}}
+
+
+def _values_name(sizes: Iterable[int]) -> str:
+    return "values-" + "-".join(map(str, sorted(sizes)))
+
+
+def _values() -> dict[str, Schema]:
+    """Lists of measurements, by the sizes in bytes that one can have, and of attributes."""
+    known = (sizes for fields in FAMILIES.values() for sizes in fields.measurements.values())
+    values = {_values_name(sizes): hexes(sizes) for sizes in known}
+    values |= {f"values-{item['type']}": item for item in _TYPES.values()}
+    return {name: listed(item, least=1, unique=True) for name, item in values.items()}
+
+
+def _variant(family: Family) -> Schema:
     known = FAMILIES[family]
     numbers = {name: INTEGER for name, kind in known.attributes.items() if kind is int}
     instances = listed(hexes(known.instance_sizes), least=1, unique=True)
     optional: dict[str, Schema] = {
         "simulated": _flag(False, "Evidence under a test root is admitted INSTEAD of hardware."),
         "measurements": record(
-            optional={
-                name: listed(hexes(sizes), least=1, unique=True)
-                for name, sizes in known.measurements.items()
-            }
+            optional={name: ref(_values_name(sizes)) for name, sizes in known.measurements.items()}
         ),
         "attributes": record(
             optional={
-                name: listed(_TYPES[kind], least=1, unique=True)
+                name: ref(f"values-{_TYPES[kind]['type']}")
                 for name, kind in known.attributes.items()
             }
         ),
@@ -253,9 +274,8 @@ def _variant(family: Family, *, whole: bool) -> Schema:
     }
     if known.has_tcb_status:
         optional |= _tcb_fields()
-    if whole:
-        names: Schema = {"not": {"const": WHOLE}}
-        optional["parts"] = {**mapping(ref("part"), names=names), "minProperties": 1}
+    names: Schema = {"not": {"const": WHOLE}}
+    optional["parts"] = {**mapping(ref("part"), names=names), "minProperties": 1}
     variant = record(required={"family": {"const": str(family)}}, optional=optional)
     return {**variant, **_required(known)}
 
@@ -282,8 +302,7 @@ def _tcb_fields() -> dict[str, Schema]:
 def _required(known: FamilyFields) -> dict[str, JSONValue]:
     """That the code is named, in one of the ways of the family."""
     ways: list[JSONValue] = [
-        {"allOf": [_names_field(known, name) for name in sorted(names)]}
-        for names in known.required
+        {"allOf": [_names_field(known, name) for name in sorted(names)]} for names in known.required
     ]
     return {"anyOf": ways}
 
@@ -297,5 +316,3 @@ def _names_field(known: FamilyFields, name: str) -> Schema:
             {"required": [place], "properties": {place: {"required": [name]}}} for place in places
         ]
     }
-
-

@@ -38,7 +38,9 @@ def secret_schemas() -> dict[str, Schema]:
                 for kind in SecretKind
             ],
         },
-        "importing-service": record(required={**_peer(), "url": text("^https://[!-~]{1,512}$", "Where it answers.")}),
+        "importing-service": record(
+            required={**_peer(), "url": text("^https://[!-~]{1,512}$", "Where it answers.")}
+        ),
         "exporting-service": record(required=_peer()),
     }
     for kind in SecretKind:
@@ -59,37 +61,33 @@ def _peer() -> Fields:
 def _fields(kind: SecretKind) -> tuple[Fields, Fields]:
     """What a secret of this kind must say, and what it may."""
     rotate: Fields = {"rotate": {**integer(0, MAX_ROTATE), "default": 0}}
-    migrate: Fields = {"migrate": {"type": "boolean", "default": False}}
-    match kind:
-        case SecretKind.ASCII | SecretKind.BINARY:
-            return {}, {**rotate, "size": integer(MIN_SIZE, MAX_SIZE)}
-        case SecretKind.KEY:
-            return {"algorithm": choice(KeyAlgorithm)}, {**rotate, **migrate}
-        case SecretKind.JWT_KEY:
-            return {"algorithm": choice(JWTAlgorithm)}, {**rotate, **migrate}
-        case SecretKind.PUBLIC_KEY:
-            return {"of": ref("name")}, {}
-        case SecretKind.ASSET:
-            return {"asset": ref("asset")}, {}
-        case SecretKind.IMPORT:
-            return (
-                {"policy": ref("policy-name"), "secret": ref("name")},
-                {"pin": ref("digest"), "service": ref("importing-service")},
-            )
+    pair: Fields = {**rotate, "migrate": {"type": "boolean", "default": False}}
+    sized: Fields = {**rotate, "size": integer(MIN_SIZE, MAX_SIZE)}
     named: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_COMMON_NAME}
-    usual: Fields = {
+    issued: Fields = {
         **rotate,
         "key": ref("name"),
         "issuer": ref("name"),
         "valid_days": {**integer(1, MAX_VALID_DAYS), "default": 365},
     }
-    if kind is SecretKind.X509_CA:
-        return {"common_name": named}, usual
-    san = {**listed(text("^(dns|ip|uri):", "dns:HOST, ip:ADDRESS or uri:URI"), unique=True)}
-    return (
-        {"common_name": named, "endpoint": choice(Endpoint)},
-        {**usual, "san": {**san, "maxItems": MAX_SAN}},
-    )
+    names = listed(text("^(dns|ip|uri):", "dns:HOST, ip:ADDRESS or uri:URI"), unique=True)
+    return {
+        SecretKind.ASCII: ({}, sized),
+        SecretKind.BINARY: ({}, sized),
+        SecretKind.KEY: ({"algorithm": choice(KeyAlgorithm)}, pair),
+        SecretKind.JWT_KEY: ({"algorithm": choice(JWTAlgorithm)}, pair),
+        SecretKind.PUBLIC_KEY: ({"of": ref("name")}, {}),
+        SecretKind.X509_CA: ({"common_name": named}, issued),
+        SecretKind.X509: (
+            {"common_name": named, "endpoint": choice(Endpoint)},
+            {**issued, "san": {**names, "maxItems": MAX_SAN}},
+        ),
+        SecretKind.ASSET: ({"asset": ref("asset")}, {}),
+        SecretKind.IMPORT: (
+            {"policy": ref("policy-name"), "secret": ref("name")},
+            {"pin": ref("digest"), "service": ref("importing-service")},
+        ),
+    }[kind]
 
 
 def export_schema() -> Schema:

@@ -6,12 +6,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from accord.board import AssetOffer, AssetRecord, BoardState, ProposalStatus
+from accord.board import (
+    AssetKind,
+    AssetOffer,
+    AssetRecord,
+    BoardState,
+    InstanceToken,
+    ProposalStatus,
+)
 from accord.encoding import Digest, format_time
 from accord.errors import (
     AssetChangedError,
+    AssetKindError,
     ConsentWithdrawnError,
     ExecutionStoppedError,
+    InstanceTokenError,
     NoPolicyError,
     OwnerChangedError,
     PolicyExpiredError,
@@ -62,13 +71,39 @@ def nothing_stopped(board: BoardState, *, policy: str, assets: frozenset[str], r
             raise ExecutionStoppedError(member=stop.member, scope=stop.scope, reason=stop.reason)
 
 
+def unused_token(
+    board: BoardState,
+    token_sha256: bytes | None,
+    *,
+    policy: str,
+    service: str,
+    now: datetime,
+) -> InstanceToken:
+    """The instance token with this digest, for one start of that service.
+
+    Raises ``InstanceTokenError``.
+    """
+    token = board.tokens.get(token_sha256 or b"")
+    if token is None:
+        raise InstanceTokenError(detail="there is none, it is unknown, or it was used")
+    if (token.policy, token.service) != (policy, service):
+        raise InstanceTokenError(detail="it was issued for another service")
+    if now >= token.expires:
+        raise InstanceTokenError(detail="it has expired")
+    if token.member not in board.members:
+        raise InstanceTokenError(detail=f"{token.member}, who issued it, has left the board")
+    return token
+
+
 def used_assets(policy: Policy, service: Service) -> Mapping[str, Digest | None]:
     """Every asset that one release of the service uses, with the tag that the policy pins.
 
-    A deposited secret is not pinned: its owner may rotate it.
+    A deposited secret is not pinned: its owner may rotate it. One that one-time passwords are
+    checked with is used as well, though the service never sees it.
     """
     used: dict[str, Digest | None] = {item.asset: item.tag for item in service.inputs}
-    for name in referenced_secrets(service):
+    secrets = referenced_secrets(service)
+    for name in (*secrets, service.totp) if service.totp is not None else secrets:
         asset = policy.secrets[name].asset if name in policy.secrets else None
         if asset is not None:
             used.setdefault(asset, None)
@@ -117,6 +152,9 @@ def _still_offered(board: BoardState, record: AssetRecord, tag: Digest | None) -
     offer = record.offer
     if record.withdrawn:
         raise ConsentWithdrawnError(owner=offer.owner, asset=offer.name)
+    expected = AssetKind.SECRET if tag is None else AssetKind.VOLUME
+    if offer.kind is not expected:
+        raise AssetKindError(asset=offer.name, found=offer.kind, expected=expected)
     if tag is not None and offer.tag != tag:
         raise AssetChangedError(asset=offer.name, expected=tag, found=offer.tag)
     # Whoever takes over a member's name, by whatever vote, does not take over their consent.

@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from accord.board import BoardState, InstanceToken
 from accord.encoding import Digest
 from accord.errors import (
     ChannelTooWeakError,
     IdentityKeyError,
-    InstanceTokenError,
     LeaseError,
-    OneTimePasswordError,
+    OneTimePasswordMissingError,
     UnknownRunError,
     WrongBoardError,
 )
@@ -27,6 +25,7 @@ from accord.release._consent import (
     nothing_stopped,
     owners_consent,
     owners_still_consent,
+    unused_token,
     used_assets,
 )
 from accord.release._documents import LeaseRequest, ReleaseRequest, lease_binding
@@ -134,7 +133,9 @@ def decide(
         secrets = secret_uses(board, policy, service, peers or {})
     # (7) The second factors fit, and are used up by what is recorded.
     if service.singleton:
-        unused_token(board, request, now)
+        unused_token(
+            board, request.token_sha256, policy=policy.name, service=request.service, now=now
+        )
     step = _password_step(machine, policy, service, request, check_password)
     release = Release(
         board=request.board,
@@ -172,18 +173,6 @@ def _appraise(
     return result
 
 
-def unused_token(board: BoardState, request: ReleaseRequest, now: datetime) -> InstanceToken:
-    """The instance token that the request shows. Raises ``InstanceTokenError``."""
-    token = board.tokens.get(request.token_sha256 or b"")
-    if token is None:
-        raise InstanceTokenError(detail="there is none, it is unknown, or it was used")
-    if (token.policy, token.service) != (request.policy, request.service):
-        raise InstanceTokenError(detail="it was issued for another service")
-    if now >= token.expires:
-        raise InstanceTokenError(detail="it has expired")
-    return token
-
-
 def _password_step(
     machine: Machine,
     policy: Policy,
@@ -194,7 +183,7 @@ def _password_step(
     if service.totp is None:
         return None
     if request.otp is None:
-        raise OneTimePasswordError(detail="there is none")
+        raise OneTimePasswordMissingError(service=request.service)
     last = machine.totp_steps.get((policy.name, service.totp))
     return check_password(policy, service.totp, request.otp, last)
 
@@ -261,4 +250,6 @@ def still_allowed(machine: Machine, record: RunRecord, now: datetime) -> Service
     owners_still_consent(
         machine.board, policy=policy, service=service, assurance=release.assurance, now=now
     )
+    peers = {use.name: use.version for use in release.secrets}
+    secret_uses(machine.board, policy, service, peers)
     return service

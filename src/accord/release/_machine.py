@@ -40,6 +40,7 @@ from accord.release._consent import (
     nothing_stopped,
     owners_consent,
     owners_still_consent,
+    unused_token,
     used_assets,
 )
 from accord.release._documents import ServiceStart
@@ -242,6 +243,14 @@ class Machine:
             now=time,
         )
         peers = {use.name: use.version for use in release.secrets}
+        if service.singleton:
+            unused_token(
+                self.board,
+                release.token_sha256,
+                policy=policy.name,
+                service=release.service,
+                now=time,
+            )
         consistent = (
             release.uses == uses
             and release.secrets == secret_uses(self.board, policy, service, peers)
@@ -250,7 +259,7 @@ class Machine:
             and release.nonce not in self.nonces
             and release.channel.at_least(service.channel)
             and (release.tls_spki_sha256 is not None) is service.identity
-            and self._factors_fit(release, policy, service, time)
+            and self._is_new_step(release, service)
             and _lease_fits(release.lease_until, service, time)
         )
         if not consistent:
@@ -266,20 +275,11 @@ class Machine:
             replace(release, result=None), index, lease_until=release.lease_until
         )
 
-    def _factors_fit(
-        self, release: Release, policy: Policy, service: Service, time: datetime
-    ) -> bool:
-        """Whether the second factors are those that the service needs, and unused."""
-        if service.singleton:
-            token = self.board.tokens.get(release.token_sha256 or b"")
-            of_service = (release.policy, release.service)
-            if token is None or (token.policy, token.service) != of_service:
-                return False
-            if time >= token.expires:
-                return False
+    def _is_new_step(self, release: Release, service: Service) -> bool:
+        """Whether the one-time password, where one is needed, is of a step not used before."""
         if service.totp is None:
             return release.totp_step is None
-        last = self.totp_steps.get((policy.name, service.totp), -1)
+        last = self.totp_steps.get((release.policy, service.totp), -1)
         return release.totp_step is not None and release.totp_step > last
 
     def _renew(self, statement: Statement, index: int, time: datetime) -> None:
@@ -299,10 +299,13 @@ class Machine:
         owners_still_consent(
             self.board, policy=policy, service=service, assurance=release.assurance, now=time
         )
+        peers = {use.name: use.version for use in release.secrets}
+        secret_uses(self.board, policy, service, peers)
         consistent = (
             policy.digest == release.policy_digest
             and time < record.lease_until
             and renewal.nonce not in self.nonces
+            and renewal.channel.at_least(service.channel)
             and _lease_fits(renewal.until, service, time)
         )
         if not consistent:

@@ -201,6 +201,10 @@ class Renewal:
         }
         return document if self.exporter is None else {**document, "exporter": self.exporter.hex()}
 
+    @property
+    def channel(self) -> Channel:
+        return Channel.L1 if self.exporter is None else Channel.L2
+
     def binding(self, keyset: Keyset) -> Binding:
         """What its evidence must say, for a run whose release was to ``keyset``."""
         return lease_binding(self.board, self.run, keyset, self.nonce, exporter=self.exporter)

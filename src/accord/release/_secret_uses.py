@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from accord.board import BoardState
+from accord.board import AssetKind, BoardState
 from accord.encoding import Digest
-from accord.errors import ExportWithdrawnError, UnknownAssetError
+from accord.errors import AssetKindError, ExportWithdrawnError, UnknownAssetError
 from accord.policy import AUTHORITY, IDENTITY, Policy, SecretKind, SecretSpec, Service, names_in
 from accord.release._records import SecretUse
 
@@ -25,7 +25,7 @@ def secret_uses(
 
     ``peers`` holds, for imports from other trust services, the version of the exporting policy
     that the other service named; that it said so is *not* checked here.
-    Raises ``ExportWithdrawnError`` or ``UnknownAssetError``.
+    Raises ``ExportWithdrawnError``, ``UnknownAssetError`` or ``AssetKindError``.
     """
     return tuple(
         _use(board, policy, name, policy.secrets[name], peers)
@@ -40,6 +40,10 @@ def _use(
         record = board.assets.get(spec.asset or "")
         if record is None:
             raise UnknownAssetError(asset=spec.asset)
+        if record.offer.kind is not AssetKind.SECRET:
+            raise AssetKindError(
+                asset=spec.asset, found=record.offer.kind, expected=AssetKind.SECRET
+            )
         return SecretUse(name, f"asset:{spec.asset}", record.offered_by)
     if spec.kind is not SecretKind.IMPORT:
         return SecretUse(name, f"policy:{policy.name}", policy.digest)

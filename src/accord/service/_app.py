@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from accord.channel import MEDIA_TYPE, authorise_read, to_problem
+from accord.channel import EXTENSION, MEDIA_TYPE, Exporter, authorise_read, to_problem
 from accord.encoding import (
     Envelope,
     Fields,
@@ -33,12 +33,19 @@ from accord.errors import (
     NoSuchRouteError,
     TooLargeError,
 )
-from accord.release import NONCE_BYTES, ReleaseRequest
-from accord.service._core import Timings, TrustService
+from accord.evidence import Evidence, Purpose
+from accord.policy import Channel
+from accord.release import NONCE_BYTES, LeaseRequest, ReleaseRequest
+from accord.service._core import TrustService
 from accord.service._host import BoardHost
+from accord.service._releases import Timings
+from accord.service._statements import MAX_SEALED
 
 MAX_BODY_BYTES = 4 << 20
 """Largest request body: a policy of 1 MiB, signed and in base64, with room."""
+
+_PURPOSES = frozenset({Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE})
+"""What challenges are for; other evidence answers a nonce of whoever asks us."""
 
 _LOG = logging.getLogger("accord.service")
 
@@ -51,6 +58,9 @@ def create_app(service: TrustService) -> Starlette:
     app = Starlette(
         routes=[
             Route("/healthz", routes.health, methods=["GET"]),
+            Route("/v1/service", routes.owner, methods=["GET"]),
+            Route("/v1/claim", routes.claim, methods=["POST"]),
+            Route("/v1/config", routes.configure, methods=["POST"]),
             Route("/v1/attest", routes.attest, methods=["POST"]),
             Route("/v1/boards", routes.found, methods=["POST"]),
             Route("/v1/boards/{board}/genesis", routes.genesis, methods=["GET"]),
@@ -59,6 +69,8 @@ def create_app(service: TrustService) -> Starlette:
             Route("/v1/boards/{board}/statements", routes.statement, methods=["POST"]),
             Route("/v1/boards/{board}/challenges", routes.challenge, methods=["POST"]),
             Route("/v1/boards/{board}/releases", routes.release, methods=["POST"]),
+            Route("/v1/boards/{board}/leases", routes.lease, methods=["POST"]),
+            Route("/v1/boards/{board}/exports", routes.export, methods=["POST"]),
             Route("/v1/boards/{board}/runs", routes.run, methods=["POST"]),
         ],
         exception_handlers={
@@ -67,6 +79,7 @@ def create_app(service: TrustService) -> Starlette:
             Exception: _failed,
         },
         middleware=[Middleware(_OneReading)],
+        lifespan=lambda _app: service.running(),
     )
     app.router.redirect_slashes = False  # A redirect would repeat what the Host header said.
     return app
@@ -99,6 +112,12 @@ async def _refused(_request: Request, exc: Exception) -> Response:
         raise exc
     status, problem = to_problem(exc)
     return JSONResponse(problem, status, media_type=MEDIA_TYPE)
+
+
+def _connection(request: Request) -> Exporter | None:
+    """The TLS connection that the request came over, where it ends in this process."""
+    found: Exporter | None = request.scope.get("extensions", {}).get(EXTENSION)
+    return found
 
 
 async def _no_route(request: Request, _exc: Exception) -> Response:
@@ -162,11 +181,33 @@ class _Routes:
     async def health(self, _request: Request) -> Response:
         return _reply({"status": "open"})
 
+    async def owner(self, _request: Request) -> Response:
+        claim, config = await self._service.owner()
+        return _reply(
+            {
+                "service": self._service.keyset.verify_key.key_id,
+                "claim": claim.to_json() if claim is not None else None,
+                "config": config.to_json(),
+            }
+        )
+
+    async def claim(self, request: Request) -> Response:
+        envelope = Envelope.from_json(await _document(request), what="claim")
+        return _reply((await self._service.claim(envelope)).to_json())
+
+    async def configure(self, request: Request) -> Response:
+        envelope = Envelope.from_json(await _document(request), what="configuration")
+        return _reply((await self._service.configure(envelope)).to_json())
+
     async def attest(self, request: Request) -> Response:
         fields = Fields(await _document(request), "request")
         board, nonce = fields.digest("board"), fields.data("nonce", size=NONCE_BYTES)
+        level = fields.integer("level", minimum=1, maximum=2) if fields.has("level") else 1
         fields.end()
-        evidence = self._service.attest(board, nonce)
+        channel = Channel.L1 if level == 1 else Channel.L2
+        evidence = self._service.attest(
+            board, nonce, channel=channel, connection=_connection(request)
+        )
         keyset = self._service.keyset
         return _reply({"keyset": keyset.to_json(), "evidence": evidence.to_json()})
 
@@ -196,24 +237,52 @@ class _Routes:
         host = await self._host(request)
         fields = Fields(await _document(request), "request")
         envelope = Envelope.from_json(fields.take("envelope"), what="statement")
-        sealed_key = fields.data("sealed_key", limit=1024) if fields.has("sealed_key") else None
+        sealed_key = (
+            fields.data("sealed_key", limit=MAX_SEALED) if fields.has("sealed_key") else None
+        )
+        evidence = (
+            Evidence.from_fields(fields.object("evidence")) if fields.has("evidence") else None
+        )
         fields.end()
-        return _reply({"index": await self._service.submit(host, envelope, sealed_key)})
+        index = await self._service.submit(host, envelope, sealed_key, evidence)
+        return _reply({"index": index})
 
     async def challenge(self, request: Request) -> Response:
-        nonce, expires = self._service.challenge(await self._host(request))
+        host, body, purpose = await self._host(request), await _body(request), Purpose.RELEASE
+        if body:
+            fields = Fields(parse_json(body, what="request", limit=MAX_BODY_BYTES), "request")
+            if fields.has("purpose"):
+                purpose = fields.choice("purpose", Purpose)
+            fields.end()
+        if purpose not in _PURPOSES:
+            raise MalformedError(what="request.purpose", detail="nobody answers such a challenge")
+        nonce, expires = self._service.challenge(host, purpose)
         return _reply({"nonce": base64_encode(nonce), "expires": format_time(expires)})
 
     async def release(self, request: Request) -> Response:
         host, timings = await self._host(request), Timings()
         with timings.stage("parse"):
             wanted = ReleaseRequest.from_json(await _document(request))
-        sealed = await self._service.release(host, wanted, timings)
+        sealed = await self._service.release(host, wanted, timings, _connection(request))
         reply = _reply({"sealed": base64_encode(sealed)})
         reply.headers["Server-Timing"] = ", ".join(
             f"{step};dur={duration:.3f}" for step, duration in timings.steps
         )
         return reply
+
+    async def lease(self, request: Request) -> Response:
+        host = await self._host(request)
+        wanted = LeaseRequest.from_json(await _document(request))
+        return _reply((await self._service.renew(host, wanted, _connection(request))).to_json())
+
+    async def export(self, request: Request) -> Response:
+        host = await self._host(request)
+        fields = Fields(await _document(request), "request")
+        envelope = Envelope.from_json(fields.take("envelope"), what="exchange request")
+        evidence = Evidence.from_fields(fields.object("evidence"))
+        fields.end()
+        sealed = await self._service.export(host, envelope, evidence)
+        return _reply({"sealed": base64_encode(sealed)})
 
     async def run(self, request: Request) -> Response:
         host = await self._host(request)

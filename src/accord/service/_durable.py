@@ -33,14 +33,27 @@ class GroupCommit:
         self.durable = size
         """How many entries of the board are durable."""
 
+        self.transactions = self.entries = 0
+        """What it has written so far."""
+
     @property
     def lost(self) -> bool:
         """Whether another writer took over."""
         return isinstance(self._failure, NotWriterError)
 
     @property
+    def failed(self) -> bool:
+        """Whether a transaction failed, for another reason than a new writer."""
+        return self._failure is not None and not self.lost
+
+    @property
     def fence(self) -> int:
         return self._fence
+
+    def lose(self, error: NotWriterError) -> None:
+        """Says that another writer took over, where that was noticed first."""
+        with self._lock:
+            self._failure = self._failure or error
 
     def check(self) -> None:
         """Raises ``NotWriterError`` or ``ServiceHaltedError`` once a transaction has failed."""
@@ -66,7 +79,7 @@ class GroupCommit:
             try:
                 # Shielded: a caller that goes away must not take the others' answer along.
                 await asyncio.shield(asyncio.wrap_future(newest))
-            except Exception:  # noqa: BLE001 - told by `check`, in our words
+            except Exception:  # told by `check`, in our words
                 self.check()
                 raise
 
@@ -90,6 +103,8 @@ class GroupCommit:
             return
         with self._lock:
             self.durable += len(batch)
+            self.entries += len(batch)
+            self.transactions += 1
             again = self._busy = bool(self._waiting)
         future.set_result(None)
         if again:

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from accord.client import TrustSession
-from accord.encoding import Digest, Envelope, Fields
+from accord.encoding import Digest, Envelope, Fields, parse_canonical_json
 from accord.errors import (
     AccordError,
     MalformedError,
-    NotAttestedError,
     PeerExchangeError,
+    SecretValueError,
     SignatureInvalidError,
     WrongBoardError,
 )
 from accord.evidence import Evidence, Purpose, appraise, verify
-from accord.identity import Statement, open_sealed, seal, verify_statement
+from accord.identity import VerifyKey, open_sealed, seal, verify_statement
 from accord.policy import Policy, SecretSpec
 from accord.release import (
     EXPORT_PURPOSE,
@@ -94,12 +94,12 @@ class Exchange:
                 envelope = self._parts.sign(REQUEST_KIND, request.to_json())
                 evidence = self._parts.attester.collect(request.binding.report_data())
                 sealed = session.exchange(envelope, evidence)
-            return self._opened(request, envelope, sealed, session.keyset.verify_key.key_id, name)
+            return self._opened(request, envelope, sealed, peer.log_key)
         except AccordError as exc:
             raise PeerExchangeError(url=peer.url, secret=name, detail=str(exc)) from exc
 
     def _opened(
-        self, request: ExchangeRequest, envelope: Envelope, sealed: bytes, key: Digest, name: str
+        self, request: ExchangeRequest, envelope: Envelope, sealed: bytes, key: VerifyKey
     ) -> PeerSecret:
         message = open_sealed(
             sealed,
@@ -107,12 +107,84 @@ class Exchange:
             purpose=EXPORT_PURPOSE,
             context=exchange_context(envelope.statement_digest),
         )
-        # (3) The answer is its own, to this very request. Its keys were checked in (1).
+        # (3) The answer is its own, to this very request.
         answer = Envelope.from_bytes(message, what=ANSWER_KIND)
-        statement = self._by(answer, ANSWER_KIND, request, key)
+        statement = verify_statement(answer, ANSWER_KIND, {key.key_id: key})
         exported = ExportedSecret.from_fields(statement.fields())
         asked = (request.board, request.policy, request.secret, request.nonce)
         if (exported.board, exported.policy, exported.secret, exported.nonce) != asked:
             raise MalformedError(what=ANSWER_KIND, detail="it answers another request")
-        SecretValue.from_bytes(exported.value, what=f"secret {name}")
+        SecretValue.from_bytes(exported.value, what=f"secret {request.secret}")
         return PeerSecret(exported.policy_digest, exported.value)
+
+    # --- exporting -------------------------------------------------------------------------
+
+    async def export(self, host: BoardHost, envelope: Envelope, evidence: Evidence) -> bytes:
+        """Hands a secret to the trust service that signed ``envelope``: recorded, then sealed.
+
+        Raises ``NotAttestedError``; once its evidence holds, what is wrong with the request.
+        """
+        # (1) Whoever asks holds the key that signs the other log.
+        body = parse_canonical_json(envelope.payload, what=REQUEST_KIND)
+        request = ExchangeRequest.from_fields(Fields(body, REQUEST_KIND))
+        key = request.keyset.verify_key
+        verify_statement(envelope, REQUEST_KIND, {key.key_id: key})
+        state, now = host.machine.board, host.now()
+        with unexplained():
+            # (2) It asks this board, now.
+            if request.board != host.board:
+                raise WrongBoardError(found=request.board, expected=host.board)
+            self._parts.challenges.consume(request.nonce, request.board, Purpose.EXCHANGE, now=now)
+            # (3) It is in a genuine environment, under this board's anchors.
+            claims = verify(
+                evidence, anchors=state.genesis.anchors, now=now, binding=request.binding
+            )
+        with explained(self._parts, host, request.nonce):
+            # (4) That environment is one that this board trusts with its own secrets.
+            appraise(claims, state.charter.service, now=now)
+            # (5) The policy in force here shares the secret with that very policy there.
+            policy = shared_policy(
+                state,
+                policy=request.policy,
+                secret=request.secret,
+                importer=request.importer,
+                log_key=key,
+                now=now,
+            )
+        record = SecretExport(
+            board=host.board,
+            policy=policy.name,
+            policy_digest=policy.digest,
+            secret=request.secret,
+            importer=request.importer,
+            log_key=key,
+            nonce=request.nonce,
+            evidence=evidence.digest,
+        )
+        host.stage(
+            self._parts.sign(EXPORT_KIND, record.to_json()),
+            objects={evidence.digest: evidence.to_bytes()},
+        )
+        await host.settled()
+        return await self._sealed(host, request, envelope, policy)
+
+    async def _sealed(
+        self, host: BoardHost, request: ExchangeRequest, envelope: Envelope, policy: Policy
+    ) -> bytes:
+        value = await self._parts.secret(host.board, secret_name(policy.digest, request.secret))
+        if value is None:
+            raise SecretValueError(name=request.secret, detail="it is not there")
+        exported = ExportedSecret(
+            board=host.board,
+            policy=policy.name,
+            policy_digest=policy.digest,
+            secret=request.secret,
+            nonce=request.nonce,
+            value=value,
+        )
+        return seal(
+            self._parts.sign(ANSWER_KIND, exported.to_json()).to_bytes(),
+            request.keyset.seal_key,
+            purpose=EXPORT_PURPOSE,
+            context=exchange_context(envelope.statement_digest),
+        )

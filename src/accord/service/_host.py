@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import ParamSpec, TypeVar
 
-from accord.board import Enactment, ProposalRecord
 from accord.encoding import Digest, Envelope
 from accord.errors import (
     AccordError,
@@ -20,15 +19,15 @@ from accord.errors import (
     ServiceHaltedError,
     StoreUnavailableError,
 )
-from accord.identity import KeySigner, sign_statement
+from accord.identity import KeySigner
 from accord.ledger import Entry, LogHead, sign_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
 from accord.service._durable import GroupCommit
 from accord.service._projection import Replayed, damaged, replay, save
 from accord.service._store import Store, Stored
 
-Bring = Callable[[ProposalRecord], tuple[Mapping[str, Mapping[str, str]], Mapping[str, bytes]]]
-"""What an enactment brings: by policy and secret what everybody may see, and values by name."""
+COMMITS = 4
+"""Transactions of different boards at the same time; those of one board follow each other."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,10 +41,15 @@ class Hosting:
     clock: Callable[[], datetime]
     signer: KeySigner
     pool: Executor
-    """Where calls of the store run: they wait for a disk, and the event loop does not."""
+    """Where the store is read: calls wait for a disk, and the event loop does not."""
 
     holder: str
     """How others reach this service: what they are told while it is the writer."""
+
+    commits: Executor = field(
+        default_factory=lambda: ThreadPoolExecutor(COMMITS, thread_name_prefix="accord-commit")
+    )
+    """Where transactions run: readers of long logs do not stand before them."""
 
     async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A call of the store, in a thread of the pool."""
@@ -110,7 +114,7 @@ class BoardHost:
     def _write_from(self, size: int, fence: int) -> None:
         hosting = self._hosting
         self._commit = GroupCommit(
-            hosting.store, self.board, size=size, fence=fence, pool=hosting.pool
+            hosting.store, self.board, size=size, fence=fence, pool=hosting.commits
         )
 
     # --- writing ---------------------------------------------------------------------------
@@ -119,6 +123,17 @@ class BoardHost:
     def writes(self) -> bool:
         """Whether this service is the board's writer, as far as it knows."""
         return self._commit is not None and not self._commit.lost
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing can be done with the board until the service starts again."""
+        return bool(self._halted) or (self._commit is not None and self._commit.failed)
+
+    @property
+    def committed(self) -> tuple[int, int]:
+        """How many transactions this service has written as the board's writer, and entries."""
+        commit = self._commit
+        return (0, 0) if commit is None else (commit.transactions, commit.entries)
 
     @property
     def _queue(self) -> GroupCommit:
@@ -196,17 +211,6 @@ class BoardHost:
         """`settled` for the start of the service, before there is an event loop."""
         self._queue.settle_now()
 
-    def enact_what_is_approved(self, bring: Bring) -> None:
-        """Stages the enactment of every proposal that lacks nothing any more."""
-        state = self.machine.board
-        for record in list(state.open_proposals.values()):
-            # One at a time: an enactment can make the next one stale.
-            if state.enactable(record, self.now()):
-                public, secrets = bring(record)
-                body = Enactment(self.board, record.id, public).to_json()
-                statement = sign_statement("enactment", body, [self._hosting.signer])
-                self.stage(statement, secrets=secrets)
-
     # --- reading ---------------------------------------------------------------------------
 
     @property
@@ -220,14 +224,25 @@ class BoardHost:
         checkpoint = self.head.checkpoint(log_origin(self.board), size)
         return sign_checkpoint(checkpoint, name=LOG_NAME, signer=self._hosting.signer)
 
-    async def entries(self, start: int, end: int) -> list[bytes]:
-        """The entries from ``start`` to before ``end``; only durable ones."""
+    async def entries(
+        self, start: int, end: int, *, max_bytes: int | None = None
+    ) -> list[bytes]:
+        """The entries from ``start`` to before ``end``; only durable ones.
+
+        Beyond ``max_bytes`` no further one is read.
+        """
         if not start < min(end, self.durable_size):
             return []
         count = min(end, self.durable_size) - start
 
         def read() -> list[bytes]:
-            return list(islice(self._hosting.store.entries(self.board, start), count))
+            found, size = [], 0
+            for entry in islice(self._hosting.store.entries(self.board, start), count):
+                found.append(entry)
+                size += len(entry)
+                if max_bytes is not None and size >= max_bytes:
+                    break
+            return found
 
         return await self._hosting.run(read)
 
@@ -265,7 +280,11 @@ class BoardHost:
     async def renew(self) -> None:
         """Extends the writer's lease. Raises ``NotWriterError`` where somebody took over."""
         queue = self._queue
-        await self._hosting.run(self._hosting.store.renew, self.board, queue.fence)
+        try:
+            await self._hosting.run(self._hosting.store.renew, self.board, queue.fence)
+        except NotWriterError as exc:
+            queue.lose(exc)
+            raise
 
     def close(self) -> None:
         """Makes everything durable, saves the state, and lets others write."""

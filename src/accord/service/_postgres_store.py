@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from accord.encoding import JSONValue, parse_digest
+from accord.encoding import JSONValue, canonical_json, parse_digest
 from accord.errors import (
     NotWriterError,
     StoreConflictError,
@@ -28,7 +28,7 @@ from accord.service._store_chain import (
     open_record,
     seal_batch,
 )
-from accord.service._store_seal import FORMAT, KEY_BYTES, Seal, link
+from accord.service._store_seal import FORMAT, KEY_BYTES, Seal, StateDigest, link
 
 LEASE_S = 10
 """How long a writer that says nothing keeps others from taking over."""
@@ -38,7 +38,8 @@ _MAKING = 0x6163636F7264
 
 _TABLES = """
 CREATE SCHEMA accord;
-CREATE TABLE accord.store (format TEXT NOT NULL, salt BYTEA NOT NULL, proof BYTEA NOT NULL);
+CREATE TABLE accord.store (
+    format TEXT NOT NULL, salt BYTEA NOT NULL, proof BYTEA NOT NULL, head BYTEA NOT NULL);
 CREATE TABLE accord.board (board TEXT PRIMARY KEY, size BIGINT NOT NULL, head BYTEA NOT NULL);
 CREATE TABLE accord.entry (
     board TEXT, place BIGINT, sealed BYTEA NOT NULL, PRIMARY KEY (board, place));
@@ -52,6 +53,11 @@ CREATE TABLE accord.projection (
 CREATE TABLE accord.writer (
     board TEXT PRIMARY KEY, holder TEXT NOT NULL, token BIGINT NOT NULL,
     until TIMESTAMPTZ NOT NULL)
+"""
+
+# One statement, so that head and settings are of one moment.
+_SETTINGS = """
+SELECT store.head, setting.name, setting.sealed FROM accord.store LEFT JOIN accord.setting ON true
 """
 
 # All times are the database's: the processes need not agree on any.
@@ -84,7 +90,7 @@ class PostgresStore:
 
     A record that was changed, moved, exchanged or removed is refused when it is read. An older
     state of a *whole board* is recognised only by a process that has seen a newer one, and an
-    older setting not at all: that takes witnesses. Boards commit independently.
+    older state of all settings not at all: that takes witnesses. Boards commit independently.
     """
 
     def __init__(self, conninfo: str, key: bytes, *, lease_s: float = LEASE_S) -> None:
@@ -110,7 +116,9 @@ class PostgresStore:
 
     def boards(self) -> list[str]:
         boards = {row[0] for row in self._pool.query("SELECT board FROM accord.board")}
-        if boards != {row[0] for row in self._pool.query("SELECT DISTINCT board FROM accord.entry")}:
+        if boards != {
+            row[0] for row in self._pool.query("SELECT DISTINCT board FROM accord.entry")
+        }:
             raise self._pool.changed("entries and boards do not agree")
         return sorted(boards)
 
@@ -126,7 +134,7 @@ class PostgresStore:
             rows = self._rows(board, begin, min(begin + PAGE, size))
             for place, sealed in enumerate(rows, begin):
                 yield open_record(
-                    self._seal, board, place, sealed, previous, self._pool.changed
+                    self._seal, board, place, sealed, previous=previous, changed=self._pool.changed
                 ).entry
                 previous = link(sealed)
         if start <= size and previous != last:
@@ -161,8 +169,8 @@ class PostgresStore:
 
     def setting(self, name: str) -> bytes | None:
         mask = self._seal.mask("setting", name)
-        rows = self._pool.query("SELECT sealed FROM accord.setting WHERE name = %s", mask)
-        return self._opened(rows, "setting", mask.hex()) if rows else None
+        found, _ = self._checked_settings(self._pool.query(_SETTINGS))
+        return self._opened([(found[mask],)], "setting", mask.hex()) if mask in found else None
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -187,25 +195,46 @@ class PostgresStore:
                 sealed.extend(known.chain)
 
     def set_setting(self, name: str, value: bytes) -> None:
+        self._set(name, value, replace=True)
+
+    def default_setting(self, name: str, value: bytes) -> bytes:
+        self._set(name, value, replace=False)
+        found = self.setting(name)
+        return value if found is None else found
+
+    def _set(self, name: str, value: bytes, *, replace: bool) -> None:
         mask = self._seal.mask("setting", name)
-        with self._pool.connection() as db:
+        sealed = self._seal.seal(value, "setting", mask.hex())
+        with self._pool.connection() as db, db.transaction():
+            db.execute("SELECT 1 FROM accord.store FOR UPDATE")
+            rows = db.execute(_SETTINGS, binary=True).fetchall()
+            found, digest = self._checked_settings(rows)
+            if mask in found and not replace:
+                return
+            digest = digest.swapped(self._mark(mask, found.get(mask)), self._mark(mask, sealed))
+            head = self._seal.seal(canonical_json(digest.to_hex()), "head")
             db.execute(
                 "INSERT INTO accord.setting VALUES (%s, %s)"
                 " ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed",
-                (mask, self._seal.seal(value, "setting", mask.hex())),
+                (mask, sealed),
             )
+            db.execute("UPDATE accord.store SET head = %s", (head,))
 
-    def default_setting(self, name: str, value: bytes) -> bytes:
-        mask = self._seal.mask("setting", name)
-        with self._pool.connection() as db:
-            db.execute(
-                "INSERT INTO accord.setting VALUES (%s, %s) ON CONFLICT DO NOTHING",
-                (mask, self._seal.seal(value, "setting", mask.hex())),
-            )
-        found = self.setting(name)
-        if found is None:
-            raise self._pool.changed("a setting is missing")
-        return found
+    def _checked_settings(self, rows: list[Row]) -> tuple[dict[bytes, bytes], StateDigest]:
+        """All settings as they are sealed, if they are together what was set last."""
+        found = {name: sealed for _, name, sealed in rows if isinstance(name, bytes)}
+        digest = StateDigest()
+        for name, sealed in found.items():
+            digest = digest.swapped(0, self._mark(name, sealed))
+        head = self._opened([row[:1] for row in rows[:1]], "head")
+        if head != canonical_json(digest.to_hex()):
+            raise self._pool.changed("settings are missing, added or old")
+        return found, digest
+
+    def _mark(self, name: bytes, sealed: bytes | None) -> int:
+        if sealed is None:
+            return 0
+        return self._seal.mark("setting", name.hex(), link(sealed).hex())
 
     def close(self) -> None:
         self._pool.close()
@@ -290,7 +319,7 @@ class PostgresStore:
                 raise self._pool.changed("a board was put back to an earlier state")
             while chain.size < size:
                 sealed = self._rows(board, chain.size, min(chain.size + PAGE, size))
-                follow(self._seal, board, chain, sealed, self._pool.changed)
+                follow(self._seal, board, chain, sealed, changed=self._pool.changed)
             if chain.last != last:
                 raise self._pool.changed("the last entry is another one")
             return size, last
@@ -326,7 +355,7 @@ class PostgresStore:
         chain = Chain()
         for start in range(0, size, PAGE):
             rows = self._rows(board, start, min(start + PAGE, size))
-            if name in follow(self._seal, board, chain, rows, self._pool.changed):
+            if name in follow(self._seal, board, chain, rows, changed=self._pool.changed):
                 return True
         return False
 
@@ -359,9 +388,7 @@ class PostgresStore:
             raise StoreConflictError(index=first, board=board, expected="another one")
 
     @staticmethod
-    def _insert(
-        db: psycopg.Connection[Row], board: str, first: int, sealed: SealedBatch
-    ) -> None:
+    def _insert(db: psycopg.Connection[Row], board: str, first: int, sealed: SealedBatch) -> None:
         cursor = db.cursor()
         cursor.executemany(
             "INSERT INTO accord.entry VALUES (%s, %s, %b)",
@@ -384,7 +411,7 @@ def _make(db: psycopg.Connection[Row], key: bytes) -> None:
     """Makes the tables, a salt, and a proof of the key."""
     salt = os.urandom(KEY_BYTES)
     db.execute(_TABLES)
-    proof = Seal(key, salt=salt).seal(b"", "proof")
-    db.execute("INSERT INTO accord.store VALUES (%s, %s, %s)", (FORMAT, salt, proof))
-
-
+    seal = Seal(key, salt=salt)
+    head = seal.seal(canonical_json(StateDigest().to_hex()), "head")
+    row = (FORMAT, salt, seal.seal(b"", "proof"), head)
+    db.execute("INSERT INTO accord.store VALUES (%s, %s, %s, %s)", row)

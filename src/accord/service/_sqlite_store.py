@@ -92,7 +92,7 @@ class SQLiteStore:
                 rows = self._rows(board, begin, min(begin + PAGE, size))
             for place, sealed in rows:
                 yield open_record(
-                    self._seal, board, place, sealed, previous, self._file.changed
+                    self._seal, board, place, sealed, previous=previous, changed=self._file.changed
                 ).entry
                 previous = link(sealed)
         if start <= size and previous != last:
@@ -258,7 +258,7 @@ class SQLiteStore:
             known = Chain()
             for start in range(0, count, PAGE):
                 rows = [row[1] for row in self._rows(board, start, min(start + PAGE, count))]
-                bodies = follow(self._seal, board, known, rows, self._file.changed)
+                bodies = follow(self._seal, board, known, rows, changed=self._file.changed)
                 expected.update((board, name) for name in bodies)
             digest = digest.swapped(0, self._board_mark(board, known.size, known.last))
             self._boards[board] = known
@@ -305,7 +305,7 @@ class SQLiteStore:
             with self._open():
                 rows = self._rows(board, start, min(start + PAGE, self._boards[board].size))
             sealed = [row[1] for row in rows]
-            if name in follow(self._seal, board, known, sealed, self._file.changed):
+            if name in follow(self._seal, board, known, sealed, changed=self._file.changed):
                 return True
         return False
 

@@ -32,7 +32,7 @@ class Store(Protocol):
     """What the trust service keeps: a log per board, its bodies and secrets, and settings.
 
     Its methods may be called from several threads. Each board has one writer at a time: who
-    `acquire`\\ d it last. The number that came with it, its fence, is shown at every `append`.
+    called `acquire` last. The number that came with it, its fence, is shown at every `append`.
     """
 
     def boards(self) -> list[str]:

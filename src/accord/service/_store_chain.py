@@ -99,7 +99,7 @@ def seal_batch(seal: Seal, board: str, chain: Chain, batch: Sequence[Stored]) ->
 
 
 def open_record(
-    seal: Seal, board: str, index: int, sealed: object, previous: bytes, changed: Changed
+    seal: Seal, board: str, index: int, sealed: object, *, previous: bytes, changed: Changed
 ) -> Record:
     """The record at ``index`` if it comes after the one that ``previous`` links to.
 
@@ -114,12 +114,12 @@ def open_record(
 
 
 def follow(
-    seal: Seal, board: str, chain: Chain, rows: Iterable[bytes], changed: Changed
+    seal: Seal, board: str, chain: Chain, rows: Iterable[bytes], *, changed: Changed
 ) -> set[bytes]:
     """Takes the next sealed records into ``chain``; returns the masks of their bodies."""
     objects: set[bytes] = set()
     for sealed in rows:
-        record = open_record(seal, board, chain.size, sealed, chain.last, changed)
+        record = open_record(seal, board, chain.size, sealed, previous=chain.last, changed=changed)
         objects.update(record.objects)
         chain.secrets.update(record.secrets)
         chain.size, chain.last = chain.size + 1, link(sealed)

@@ -2,7 +2,8 @@
 """The shield: private memory, confinement, and running an unmodified program."""
 
 from accord.shield._confinement import Confinement
-from accord.shield._launch import Job, RunReport, launch
+from accord.shield._job import Job, RunReport
+from accord.shield._launch import launch
 from accord.shield._memory import (
     PrivateMemory,
     discard_private_memory,

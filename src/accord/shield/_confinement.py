@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 
 from accord.errors import ConfinementError
 from accord.policy import Network
@@ -35,7 +34,7 @@ class Confinement:
     memory_limit_bytes: int | None
     """Address space of each process, and size of each in-memory file system."""
 
-    links: Mapping[str, str] = MappingProxyType({})
+    links: Mapping[str, str] = field(default_factory=dict)
     """Symbolic links: a path inside, and the path inside that it leads to."""
 
     network: Network = Network.NONE
@@ -50,6 +49,17 @@ def check(confinement: Confinement) -> None:
     for name in confinement.environment:
         if not name or "=" in name:
             raise ConfinementError(detail=f"{name!r} is not the name of a variable")
+    _check_places(confinement)
+    if not PurePosixPath(confinement.workdir).is_absolute():
+        raise ConfinementError(detail="the working directory is not an absolute path")
+    limits = {"time": confinement.timeout_s, "memory": confinement.memory_limit_bytes}
+    for name, limit in limits.items():
+        # Written so that a limit that is not a number is refused as well.
+        if limit is not None and not limit > 0:
+            raise ConfinementError(detail=f"the {name} limit is not positive")
+
+
+def _check_places(confinement: Confinement) -> None:
     both = set(confinement.read_only) & set(confinement.writable)
     if both:
         raise ConfinementError(detail=f"{min(both)} is both read-only and writable")
@@ -62,13 +72,6 @@ def check(confinement: Confinement) -> None:
     for path, source in confinement.writable.items():
         if not source.is_dir():
             raise ConfinementError(detail=f"{path} is writable and not a directory")
-    if not PurePosixPath(confinement.workdir).is_absolute():
-        raise ConfinementError(detail="the working directory is not an absolute path")
-    limits = {"time": confinement.timeout_s, "memory": confinement.memory_limit_bytes}
-    for name, limit in limits.items():
-        # Written so that a limit that is not a number is refused as well.
-        if limit is not None and not limit > 0:
-            raise ConfinementError(detail=f"the {name} limit is not positive")
 
 
 def _texts(confinement: Confinement) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -49,7 +50,7 @@ class ServiceKey:
         """
         try:
             certificates = [x509.load_der_x509_certificate(item) for item in chain]
-            for certificate, issuer in zip(certificates, certificates[1:], strict=False):
+            for certificate, issuer in pairwise(certificates):
                 certificate.verify_directly_issued_by(issuer)
             own = certificates[0]
             spki = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

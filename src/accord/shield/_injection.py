@@ -63,9 +63,7 @@ def inject(service: Service, secrets: Mapping[str, SecretValue], folder: Path) -
     )
 
 
-def replace_identity(
-    service: Service, secrets: Mapping[str, SecretValue], folder: Path
-) -> None:
+def replace_identity(service: Service, secrets: Mapping[str, SecretValue], folder: Path) -> None:
     """Makes those files anew, each at once, that hold something of the service's certificate.
 
     The program sees the old content or the new, never a part. Raises as `inject` does.

@@ -16,7 +16,6 @@ from typing import Self
 from accord.errors import (
     AccordError,
     AppraisalError,
-    GrantError,
     LeaseLostError,
     NonceError,
     NotAttestedError,
@@ -56,15 +55,12 @@ def ask_for_renewal(
         evidence = attester.collect(binding.report_data())
         request = LeaseRequest(job.board, run, nonce, evidence, session.channel)
         try:
-            lease = session.renew(request)
+            return session.renew(request)
         except (NonceError, NotAttestedError):
             # A service that was restarted in between knows the nonce no more.
             raise
         except (ReleaseError, AppraisalError) as error:
             raise LeaseLostError(run=run, reason=_told(error)) from error
-    if (lease.board, lease.run, lease.nonce) != (job.board, run, nonce):
-        raise GrantError(detail="the lease is for something else")
-    return lease
 
 
 class LeaseKeeper:

@@ -77,7 +77,7 @@ def _receive(
     seal_key = X25519PrivateKey.generate()
     keyset = Keyset(signer.verify_key, SealKey(seal_key.public_key().public_bytes_raw()))
     nonce = session.challenge()
-    request = _request(session, job, attester, keyset, nonce, own)
+    request = _request(session, job, attester, keyset=keyset, nonce=nonce, own=own)
     asked = boot_time()
     sealed, timing = session.release(request)
     message = open_sealed(
@@ -105,6 +105,7 @@ def _request(
     session: TrustSession,
     job: Job,
     attester: Attester,
+    *,
     keyset: Keyset,
     nonce: bytes,
     own: ServiceKey | None,
@@ -154,10 +155,8 @@ def _check(grant: Grant, job: Job, own: ServiceKey | None) -> None:
 def _secrets(grant: Grant) -> dict[str, SecretValue]:
     """The values of exactly the secrets that the templates name."""
     named = {item.name for _, text in grant.service.templates() for item in names_in(text)}
-    if set(grant.secrets) - {AUTHORITY} != named - {AUTHORITY, IDENTITY}:
+    if set(grant.secrets) != named - {IDENTITY}:
         raise GrantError(detail="its secrets are not those that the service's templates name")
-    if AUTHORITY in named and AUTHORITY not in grant.secrets:
-        raise GrantError(detail="the certificate of the policy's authority is missing")
     return {name: _value(name, data) for name, data in grant.secrets.items()}
 
 

@@ -119,15 +119,14 @@ def require_sandbox() -> str:
     return executable
 
 
-def run_confined(
-    confinement: Confinement, *, allowed: Callable[[], bool] | None = None
-) -> Outcome:
+def run_confined(confinement: Confinement, *, allowed: Callable[[], bool] | None = None) -> Outcome:
     """Run the program to its end and say how it went; a failing program is not an error here.
 
-    ``allowed`` is asked several times a second; when it says no, the program is killed. Every process that it started is gone on return. Where the sandbox dies around the program,
-    the program counts as killed (exit code 137). As root, writable directories (and read-only
-    ones in private memory) are handed to the user inside; other read-only files must be readable
-    for everybody. Not checked: what the program wrote, see ``collect_outputs``.
+    ``allowed`` is asked several times a second; once it says no, the program is killed. Every
+    process that it started is gone on return. Where the sandbox dies around the program, the
+    program counts as killed (exit code 137). As root, writable directories (and read-only ones
+    in private memory) are handed to the user inside; other read-only files must be readable for
+    everybody. Not checked: what the program wrote, see ``collect_outputs``.
 
     Raises ``ConfinementError``, ``NamespaceRefusedError`` or ``SandboxMissingError``; in these
     cases the program was not started.

@@ -205,7 +205,9 @@ def test_weights_are_added_up() -> None:
 def test_sets_mean_whom_the_proposal_affects() -> None:
     """Affected owners, owners of the lineage, and who stopped executions."""
     one = frozenset({"ann"})
-    voters = Electorate(ROLES, affected_owners=one, lineage_owners=EVERYBODY, stoppers=frozenset({"bob"}))
+    voters = Electorate(
+        ROLES, affected_owners=one, lineage_owners=EVERYBODY, stoppers=frozenset({"bob"})
+    )
 
     assert rule("affected_owners").satisfied(one, voters)
     assert not rule("lineage_owners").satisfied(one, voters)

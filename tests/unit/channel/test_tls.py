@@ -12,10 +12,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from accord.channel import PinnedContext, ServerContext, Side, TLSIdentity, binder
@@ -53,6 +54,23 @@ def connected(identity: TLSIdentity) -> Iterator[tuple[TLSSocket, TLSSocket]]:
         yield client, server
 
 
+@contextmanager
+def serving(context: ServerContext) -> Iterator[socket.socket]:
+    """A plain socket to a server that expects its client to give up in the handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            plain, _ = listener.accept()
+            with suppress(OSError):
+                context.wrap_socket(plain, server_side=True)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with socket.create_connection(listener.getsockname(), timeout=20) as plain:
+            yield plain
+        thread.join()
+
+
 def test_bytes_arrive_as_they_were_sent(identity: TLSIdentity) -> None:
     """Five mebibytes go through in each direction, through a file and in pieces."""
     data = os.urandom(LARGE)
@@ -71,9 +89,7 @@ def test_bytes_arrive_as_they_were_sent(identity: TLSIdentity) -> None:
 def test_the_pin_is_the_servers_key(identity: TLSIdentity) -> None:
     """The key that the handshake proved is the one that is pinned."""
     with connected(identity) as (client, server):
-        context = PinnedContext()
-        context.check(client.tls.peer_certificate())
-        assert context.pinned == identity.spki_sha256
+        assert client.tls.peer_certificate() == identity.certificate
         assert server.tls.peer_certificate() is None
         server.tls.getpeercert()
         server.tls.compression()
@@ -157,22 +173,30 @@ def test_another_key_than_the_pinned_one_ends_in_the_handshake(identity: TLSIden
     """A context that knows a key makes no connection to another one."""
     context = PinnedContext()
     context.pinned = bytes(32)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(
-            target=lambda: identity.server_context().wrap_socket(
-                listener.accept()[0], server_side=True
-            )
-        )
-        plain = socket.create_connection(listener.getsockname(), timeout=20)
-        thread_errors: list[object] = []
-        threading.excepthook, hook = thread_errors.append, threading.excepthook
-        try:
-            thread.start()
-            with pytest.raises(ssl.SSLError, match="has changed"):
-                context.wrap_socket(plain)
-            thread.join()
-        finally:
-            threading.excepthook = hook
+    with (
+        serving(identity.server_context()) as plain,
+        pytest.raises(ssl.SSLError, match="has changed"),
+    ):
+        context.wrap_socket(plain)
+
+    assert plain.fileno() == -1
+
+
+def test_a_certificate_that_only_openssl_reads_is_refused(
+    identity: TLSIdentity, tmp_path: Path
+) -> None:
+    """A certificate of a version that does not exist ends the connection, not the program."""
+    der = identity.certificate.public_bytes(Encoding.DER)
+    odd = tmp_path / "certificate.der"
+    odd.write_bytes(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x08", 1))
+    engine = SSL.Context(SSL.TLS_SERVER_METHOD)
+    engine.use_certificate_file(odd, SSL.FILETYPE_ASN1)
+    engine.use_privatekey(identity.private_key)
+    with (
+        serving(ServerContext.create(engine)) as plain,
+        pytest.raises(ssl.SSLError, match="unreadable"),
+    ):
+        PinnedContext().wrap_socket(plain)
 
     assert plain.fileno() == -1
 

@@ -14,7 +14,7 @@ from tests.support.live import Hardware, ServiceProcess
 from accord.bundle import verify_bundle
 from accord.client import MemberHome
 from accord.encoding import Digest
-from accord.errors import OutputUnavailableError, SealedMessageError, UnknownRunError, VolumeError
+from accord.errors import NoSuchRunError, OutputUnavailableError, SealedMessageError, VolumeError
 from accord.jobs import create_bundle, fetch_output
 from accord.release import Machine
 
@@ -88,7 +88,7 @@ def test_what_is_not_there_is_not_fetched(
     """Unknown runs, unknown outputs and lost volumes are refusals."""
     member, machine = machine_of(folder, service, "clinic")
     storage, to, run = folder / "operator" / "storage", tmp_path / "m", demo.result["run"]
-    with pytest.raises(UnknownRunError):
+    with pytest.raises(NoSuchRunError):
         fetch_output(member, machine, run="run-" + 32 * "0", output="model", storage=storage, to=to)
     with pytest.raises(OutputUnavailableError):
         fetch_output(member, machine, run=run, output="other", storage=storage, to=to)
@@ -110,7 +110,7 @@ def test_a_later_bundle_of_the_same_run_verifies_too(
             path=tmp_path / "bundle",
             progress=done.append,
         )
-        with pytest.raises(UnknownRunError):
+        with pytest.raises(NoSuchRunError):
             create_bundle(member, session, run="run-" + 32 * "0", path=tmp_path / "bundle")
     report = verify_bundle(tmp_path / "bundle", genesis=Digest(demo.board))
 

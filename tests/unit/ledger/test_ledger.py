@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -25,6 +26,7 @@ from accord.ledger import (
     Checkpoint,
     Entry,
     Ledger,
+    LogHead,
     leaf_hash,
     verify_consistency,
     verify_inclusion,
@@ -273,3 +275,43 @@ def test_an_entry_that_is_not_there_is_a_bug() -> None:
     for index in (-1, 2):
         with pytest.raises(RuntimeError):
             log(2).entry(index)
+
+
+def test_a_head_knows_the_tree_without_the_entries() -> None:
+    """Size, time and roots are those of the log; its entries are not in memory."""
+    ledger, head = log(5), LogHead()
+    tracemalloc.start()
+    for index in range(200):
+        head.extend(entry(index, payload=b"%d" % index + bytes(10_000)).to_bytes())
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    small = LogHead()
+    for data in ledger.entries():
+        small.extend(data)
+
+    assert kept < 200_000
+    assert (small.size, small.last_time, small.root()) == (5, ledger.last_time, ledger.root())
+    assert small.checkpoint(ORIGIN, 3) == log(3).checkpoint(ORIGIN)
+    assert small.checkpoint(ORIGIN) == ledger.checkpoint(ORIGIN)
+
+
+def test_a_log_that_was_checked_before_is_only_hashed_again() -> None:
+    """The root is the same, and the next entry is checked as ever."""
+    ledger, head = log(4), LogHead()
+    for data in list(ledger.entries())[:3]:
+        head.rehash(data)
+    assert (head.root(), head.last_time) == (ledger.root(3), None)
+    head.extend(ledger.entry_bytes(3))
+    assert (head.root(), head.last_time) == (ledger.root(), ledger.last_time)
+    with pytest.raises(EntryTimeError):
+        head.append(entry(4, seconds=0))
+
+
+def test_an_encoded_entry_is_accepted_in_its_place_only() -> None:
+    """Another entry that came in between is noticed."""
+    ledger, next_entry = log(2), entry(2)
+    data = ledger.encode_next(next_entry)
+    ledger.accept(next_entry, data)
+    assert (ledger.size, ledger.entry_bytes(2)) == (3, data)
+    with pytest.raises(EntryOrderError):
+        ledger.accept(next_entry, data)

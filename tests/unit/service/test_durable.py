@@ -138,7 +138,7 @@ def test_a_writer_that_was_replaced_is_told_by_whom(store: SlowStore, commit: Gr
     store.gate.set()
     store.acquire(BOARD, "https://other.example")
     commit.add(Stored(b"0"))
-    with pytest.raises(NotWriterError, match="other.example"):
+    with pytest.raises(NotWriterError, match=r"other\.example"):
         asyncio.run(commit.settled())
     with pytest.raises(NotWriterError):
         commit.add(Stored(b"1"))

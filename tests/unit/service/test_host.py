@@ -25,6 +25,7 @@ from accord.errors import (
     NotWriterError,
     ServiceHaltedError,
     StoreIntegrityError,
+    StoreUnavailableError,
 )
 from accord.identity import Keyset, KeySigner, SealKey, sign_statement
 from accord.ledger import Entry, verify_checkpoint
@@ -33,6 +34,7 @@ from accord.service import MemoryStore, Store
 from accord.service import _projection as projection
 from accord.service._host import BoardHost, Hosting
 from accord.service._postgres_store import PostgresStore
+from accord.service._projection import replay
 from accord.service._store import Stored
 
 KEY = bytes(range(32))
@@ -53,6 +55,17 @@ class GatedStore(MemoryStore):
     def append(self, board: str, first: int, batch: Sequence[Stored], *, fence: int) -> None:
         assert self.gate.wait(10)
         super().append(board, first, batch, fence=fence)
+
+
+class Away(MemoryStore):
+    """A store that sometimes does not answer."""
+
+    away = False
+
+    def size(self, board: str) -> int:
+        if self.away:
+            raise StoreUnavailableError(path="postgresql://", detail="connection refused")
+        return super().size(board)
 
 
 @dataclass
@@ -169,7 +182,7 @@ def test_a_reader_follows_and_does_not_write(scene: Scene, two_stores: Pair) -> 
             reader.stage(scene.statement(reader))
         with pytest.raises(NotWriterError):
             await reader.renew()
-        with pytest.raises(NotWriterError, match="first.example"):
+        with pytest.raises(NotWriterError, match=r"first\.example"):
             await reader.promote()
 
     asyncio.run(scenario())
@@ -191,7 +204,7 @@ def test_a_reader_takes_over_and_the_old_writer_follows(scene: Scene, two_stores
         assert not await new.promote()
         await new.append(scene.statement(new))
         lost = scene.statement(old)
-        with pytest.raises(NotWriterError, match="second.example"):
+        with pytest.raises(NotWriterError, match=r"second\.example"):
             await old.append(lost)
         assert not old.writes
         with pytest.raises(NotWriterError):
@@ -204,6 +217,50 @@ def test_a_reader_takes_over_and_the_old_writer_follows(scene: Scene, two_stores
         assert await old.append(lost) == 3
         third = BoardHost.load(old.board, scene.hosting(second, SECOND))
         assert (third.writes, third.head.size) == (False, 4)
+
+    asyncio.run(scenario())
+
+
+def test_an_idle_writer_learns_from_its_lease_that_it_is_none(
+    scene: Scene, two_stores: Pair
+) -> None:
+    """Renewing tells it; from then on it reads, and nothing that it knew was lost."""
+    first, second = two_stores
+
+    async def scenario() -> None:
+        old = await scene.founded(first)
+        new = BoardHost.load(old.board, scene.hosting(second, SECOND))
+        await asyncio.sleep(0.3)
+        assert sorted(await asyncio.gather(new.promote(), new.promote())) == [False, True]
+        await new.append(scene.statement(new))
+        assert old.writes
+        with pytest.raises(NotWriterError, match=r"second\.example"):
+            await old.renew()
+        assert not old.writes
+        await old.settled()
+        await asyncio.gather(old.catch_up(), old.catch_up())
+        assert old.head.root() == new.head.root()
+        old.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_outlives_its_database_being_away(scene: Scene) -> None:
+    """A server that does not answer is no damaged log: the next request tries again."""
+    store = Away()
+
+    async def scenario() -> None:
+        writer = await scene.founded(store)
+        reader = BoardHost(
+            replay(store, writer.board, save_it=False), scene.hosting(store), fence=None
+        )
+        await writer.append(scene.statement(writer))
+        store.away = True
+        with pytest.raises(StoreUnavailableError):
+            await reader.catch_up()
+        store.away = False
+        await reader.catch_up()
+        assert reader.head.size == 2
 
     asyncio.run(scenario())
 
@@ -307,6 +364,33 @@ def test_a_saved_state_of_another_log_is_refused(scene: Scene) -> None:
     refused(4, b"not JSON")
     fork.drop_projections(host.board)
     assert BoardHost.load(host.board, scene.hosting(fork)).head.size == 4
+
+
+def test_a_board_without_entries_is_damaged(scene: Scene) -> None:
+    """What was founded has a genesis."""
+    with pytest.raises(StoreIntegrityError, match="empty"):
+        BoardHost.load(sha256(b"nothing"), scene.hosting(MemoryStore()))
+
+
+def test_the_log_of_another_board_is_refused(scene: Scene) -> None:
+    """A sound log under a foreign name is not that board."""
+    store, foreign = MemoryStore(), sha256(b"another")
+    host = asyncio.run(scene.founded(store))
+    batch = [Stored(entry) for entry in store.entries(host.board)]
+    store.append(foreign, 0, batch, fence=store.acquire(foreign, FIRST))
+    with pytest.raises(StoreIntegrityError, match=host.board):
+        BoardHost.load(foreign, scene.hosting(store))
+
+
+def test_damage_that_the_store_finds_is_told_as_it_is(scene: Scene, two_stores: Pair) -> None:
+    """An error of the store about a record is not wrapped into another one."""
+    store, other = two_stores
+    board = sha256(b"board")
+    store.append(board, 0, [Stored(b"x"), Stored(b"y")], fence=store.acquire(board, FIRST))
+    with store._pool.connection() as db:
+        db.execute("DELETE FROM accord.entry WHERE place = 1")
+    with pytest.raises(StoreIntegrityError, match="postgresql"):
+        BoardHost.load(board, scene.hosting(other, FIRST))
 
 
 def test_closing_what_does_not_write_changes_nothing(scene: Scene, two_stores: Pair) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from tests.support.live import Board, Hardware, make_service
 from tests.support.wire import InProcess, problem_code
 
-from accord.board import Ballot, Choice, Proposal
+from accord.board import Ballot, Choice, EnactPolicy, Proposal
 from accord.encoding import Envelope, canonical_json, sha256
 from accord.errors import (
     NonceError,
@@ -30,7 +30,7 @@ from accord.identity import sign_statement
 from accord.ledger import Entry, Ledger
 from accord.policy import Assurance, Policy
 from accord.release import Challenges, RunOutcome, RunStatement, _challenges
-from accord.service import MemoryStore, Store, TrustService
+from accord.service import MemoryStore, Store
 from accord.service._app import _refused
 from accord.service._host import BoardHost, Hosting
 from accord.service._store import Stored
@@ -75,7 +75,14 @@ def policy(wire: InProcess) -> Policy:
 
 def proposal(wire: InProcess, author: str) -> Envelope:
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
-    document = Proposal(wire.genesis.digest, author, "a job", policy(wire), expires)
+    document = Proposal(
+        wire.genesis.digest,
+        author,
+        "a job",
+        wire.genesis.charter.digest,
+        (EnactPolicy(policy(wire)),),
+        expires,
+    )
     return sign_statement("proposal", document.to_json(), [wire.identity(author).signer])
 
 
@@ -182,13 +189,7 @@ def test_time_does_not_go_back(hardware: Hardware, tmp_path: Path) -> None:
     """A clock that was set back does not date an entry before the one that it follows."""
     wire = InProcess(hardware, tmp_path)
     times = [datetime(2026, 11, 23, 12, tzinfo=UTC)]
-    service = TrustService(
-        store=MemoryStore(),
-        attester=hardware.attester(Role.SERVICE),
-        tls_spki_sha256=bytes(32),
-        clock=lambda: times[0],
-        entropy=bytes,
-    )
+    service = make_service(hardware.attester(Role.SERVICE), clock=lambda: times[0])
     host = asyncio.run(service.found(wire.envelope))
     times[0] -= timedelta(days=1)
 

@@ -91,6 +91,36 @@ def test_one_user_is_enough(confinement: Confinement, monkeypatch: pytest.Monkey
 
 
 @needs_bwrap
+def test_program_is_killed_once_it_may_not_run(confinement: Confinement) -> None:
+    """Asked again and again, while it prints as much as it can."""
+    answers = iter([True, True, False])
+    outcome = run_confined(_shell(confinement, "yes"), allowed=lambda: next(answers))
+    assert (outcome.stopped, outcome.timed_out, outcome.sandbox_killed) == (True, False, False)
+    assert (outcome.exit_code, outcome.signal) == (137, signal.SIGKILL)
+    assert outcome.seconds < 5
+
+
+@needs_bwrap
+def test_program_that_may_never_run_is_killed_at_once(confinement: Confinement) -> None:
+    """Whether it had begun by then makes no difference to what is told."""
+    outcome = run_confined(_shell(confinement, "sleep 60"), allowed=lambda: False)
+    assert (outcome.stopped, outcome.exit_code) == (True, 137)
+
+
+@needs_bwrap
+def test_links_lead_to_what_is_shown(confinement: Confinement, tmp_path: Path) -> None:
+    """The folders above a link are made; the link is the shield's, not the program's."""
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    (shown / "0").write_text("content")
+    shown.chmod(0o755)
+    change = {"read_only": {"/run/.accord": shown}, "links": {"/run/a/b": "/run/.accord/0"}}
+    script = "cat /run/a/b; readlink /run/a/b; rm /run/a/b 2>/dev/null || echo stays"
+    outcome = run_confined(dataclasses.replace(_shell(confinement, script), **change))
+    assert outcome.stdout_tail == b"content/run/.accord/0\nstays\n"
+
+
+@needs_bwrap
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give the program another user")
 def test_root_never_runs_the_program_as_root(confinement: Confinement) -> None:
     """To the kernel of the host, too, it is somebody else."""
@@ -219,6 +249,9 @@ def test_report_without_exit_code_is_no_report(report: bytes) -> None:
         pytest.param({"read_only": {"/proc": Path("/usr")}}, "belongs to", id="proc"),
         pytest.param({"read_only": {"/etc/passwd": Path("/usr")}}, "belongs to", id="passwd"),
         pytest.param({"read_only": {"/in": Path("/nonexistent")}}, "nothing to show", id="nothing"),
+        pytest.param({"links": {"/usr/x": "/in"}}, "belongs to", id="link-inside-usr"),
+        pytest.param({"links": {"/out": "/in"}}, "both a link", id="link-and-mount"),
+        pytest.param({"links": {"/run/x": "a\0b"}}, "not plain text", id="link-to-zero-byte"),
         pytest.param({"writable": {"/out": Path("/etc/hostname")}}, "directory", id="file"),
     ],
 )
@@ -293,8 +326,9 @@ def test_capture_ends_even_if_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(_capture, "_END_TIMEOUT_S", 0.05)
     process: Any = _StubbornProcess()
     os.write(process.write, b"last words")
-    stdout, stderr, timed_out = _capture.capture(process, deadline=0.0)
-    assert (stdout, stderr, timed_out, process.killed) == (b"last words", b"", True, True)
+    printed = _capture.capture(process, deadline=0.0)
+    assert (printed.stdout, printed.stderr) == (b"last words", b"")
+    assert (printed.timed_out, printed.stopped, process.killed) == (True, False, True)
     process.stdout.close()
     os.close(process.write)
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accord.errors import ConfinementError
+from accord.policy import Network
 from accord.shield._seccomp import system_call_filter
 
 ALLOWED = "allowed"
@@ -16,9 +17,15 @@ KILLED = "killed"
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
-def decide(machine: str, number: int, *arguments: int, audit: int | None = None) -> str | int:
+def decide(
+    machine: str,
+    number: int,
+    *arguments: int,
+    audit: int | None = None,
+    network: Network = Network.NONE,
+) -> str | int:
     """What the filter says about one call: allowed, killed, or the number of an error."""
-    program = list(struct.iter_unpack("<HBBI", system_call_filter(machine)))
+    program = list(struct.iter_unpack("<HBBI", system_call_filter(machine, network=network)))
     padded = [*arguments, 0, 0, 0, 0, 0, 0][:6]
     data = struct.pack("<iIQ6Q", number, audit or AUDIT[machine], 0, *padded)
     position = accumulator = 0
@@ -72,6 +79,18 @@ def test_only_unix_sockets_exist(machine: str, numbers: tuple[int, ...]) -> None
         assert decide(machine, number, 1, 1) == ALLOWED
         for family in (2, 10, 16, 17, 38, 40, 44):
             assert decide(machine, number, family, 1) == errno.EAFNOSUPPORT
+
+
+@pytest.mark.parametrize(("machine", "numbers"), [("x86_64", (41, 53)), ("aarch64", (198, 199))])
+def test_open_network_adds_internet_sockets_alone(machine: str, numbers: tuple[int, ...]) -> None:
+    """Still no NETLINK, PACKET, ALG, VSOCK or XDP; and the calls after these are judged as ever."""
+    for number in numbers:
+        for family in (1, 2, 10):
+            assert decide(machine, number, family, 1, network=Network.OPEN) == ALLOWED
+        for family in (0, 3, 9, 11, 16, 17, 38, 40, 44):
+            found = decide(machine, number, family, 1, network=Network.OPEN)
+            assert found == errno.EAFNOSUPPORT
+    assert decide(machine, 425, network=Network.OPEN) == errno.EPERM
 
 
 @pytest.mark.parametrize("machine", AUDIT)

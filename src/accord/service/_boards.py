@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The boards of one trust service: found, loaded, started, and found again by their digest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from accord.board import verify_genesis
+from accord.encoding import Digest, Envelope, sha256
+from accord.errors import EvidenceError, UnknownBoardError
+from accord.evidence import Evidence, Purpose, verify
+from accord.policy import Assurance
+from accord.release import ServiceStart, service_binding
+from accord.service._claim import Ownership
+from accord.service._enactments import Enactments
+from accord.service._host import BoardHost
+from accord.service._parts import Parts
+
+
+def _own_assurance(host: BoardHost, start: ServiceStart, evidence: Evidence) -> Assurance:
+    """What this service is worth under the board's own anchors; nothing they know: the least."""
+    genesis = host.machine.board.genesis
+    try:
+        claims = verify(evidence, anchors=genesis.anchors, now=host.now(), binding=start.binding)
+    except EvidenceError:
+        return Assurance.SIMULATED
+    return claims.assurance
+
+
+class Boards:
+    """Every board of the store, with its host. Not thread-safe: one event loop."""
+
+    def __init__(self, parts: Parts, ownership: Ownership, enactments: Enactments) -> None:
+        self._parts, self._ownership, self._enactments = parts, ownership, enactments
+        self._opening = asyncio.Lock()
+        self._hosts: dict[Digest, BoardHost] = {}
+        self.assurance: dict[Digest, Assurance] = {}
+        """By board, what this service was worth when it started to write it."""
+
+        for board in map(Digest, parts.hosting.store.boards()):
+            host = BoardHost.load(board, parts.hosting)
+            if host.writes:
+                self._start(host)
+                # A crash between the last vote and its enactment must not lose the vote's effect.
+                enactments.enact_now(host)
+                host.settle_now()
+            self._hosts[board] = host
+
+    def __iter__(self) -> Iterator[BoardHost]:
+        return iter(tuple(self._hosts.values()))
+
+    def _start(self, host: BoardHost) -> None:
+        """Stages what a writer says first: with which keys and in which environment it runs."""
+        parts, nonce = self._parts, self._parts.entropy(32)
+        binding = service_binding(host.board, parts.keyset, nonce, Purpose.LOG)
+        evidence = parts.attester.collect(binding.report_data())
+        start = ServiceStart(host.board, nonce, parts.keyset, evidence.digest)
+        host.stage(
+            parts.sign("service-start", start.to_json()),
+            objects={evidence.digest: evidence.to_bytes()},
+        )
+        self.assurance[host.board] = _own_assurance(host, start, evidence)
+
+    async def writing(self, host: BoardHost) -> None:
+        """Makes this service the writer. Raises ``NotWriterError`` while another one is."""
+        if await host.promote():
+            self._start(host)
+            await self._enactments.enact(host)
+
+    async def host(self, board: Digest) -> BoardHost:
+        """The board, with everything that its writer has made durable.
+
+        Raises ``UnknownBoardError``.
+        """
+        host = self._hosts.get(board)
+        if host is None:
+            async with self._opening:
+                host = await self._find(board)
+        if host is None:
+            raise UnknownBoardError(board=board)
+        await host.catch_up()
+        return host
+
+    async def _find(self, board: Digest) -> BoardHost | None:
+        """The board, also where another service on the same store founded it."""
+        host, hosting = self._hosts.get(board), self._parts.hosting
+        if host is None and (await hosting.run(hosting.store.size, board)) > 0:
+            host = await hosting.run(BoardHost.load, board, hosting)
+            if host.writes:
+                self._start(host)
+            self._hosts[board] = host
+        return host
+
+    async def found(self, envelope: Envelope) -> BoardHost:
+        """Founds a board, or finds it where the same genesis was sent before.
+
+        Raises what verifying the envelope raises, also where the board exists, and
+        ``NotClaimedError`` or ``FoundingRefusedError``.
+        """
+        genesis = verify_genesis(envelope)
+        async with self._opening:
+            host = await self._find(sha256(envelope.payload))
+            if host is None:
+                await self._ownership.admit(genesis, len(self._hosts))
+                host = await BoardHost.found(envelope, self._parts.hosting)
+                async with host.durably():
+                    self._start(host)
+                self._hosts[host.board] = host
+        return host
+
+    def close(self) -> None:
+        """Makes everything durable and saves the states; nothing else may be called then."""
+        for host in self._hosts.values():
+            host.close()
