@@ -83,6 +83,7 @@ class Service:
     def running(self, *, exporters: bool = True) -> Iterator[str]:
         """Serves in a thread, as the real service does or without handing out exporters."""
         config = server_config(self, self.tls)
+        config.lifespan = "off"
         if not exporters:
             config.http = "h11"
         server = uvicorn.Server(config)

@@ -13,7 +13,16 @@ from tests.support.board import digest, policy_json
 
 from accord.encoding import canonical_json, parse_json
 from accord.errors import AccordError
-from accord.policy import TCB_STATUSES, Policy, diff, parse_policy
+from accord.policy import (
+    TCB_STATUSES,
+    Change,
+    Fate,
+    Policy,
+    carried_over,
+    diff,
+    lint,
+    parse_policy,
+)
 
 fast = settings(max_examples=60, deadline=None)
 
@@ -23,6 +32,10 @@ TEXTS = st.text(
 )
 HEX = st.sampled_from([bytes(48).hex(), bytes(range(48)).hex()])
 DIGESTS = st.sampled_from([digest("one"), digest("two")])
+
+
+def is_common_name(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable()
 
 
 def some(values: st.SearchStrategy[Any], *, least: int = 0) -> st.SearchStrategy[list[Any]]:
@@ -100,19 +113,118 @@ SERVICES = st.fixed_dictionaries(
     optional={
         "environment": st.dictionaries(st.sampled_from(["A", "B"]), TEXTS, max_size=2),
         "workdir": st.sampled_from(["/tmp", "/w", "/w and ends within 7 s"]),
-        "network": st.just("none"),
+        "network": st.sampled_from(["none", "open"]),
         "timeout_s": st.integers(1, 8),
+        "files": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "at": st.sampled_from(["/run/x", "/run/y", "/run/x, mode 0400: ''"]),
+                    "content": TEXTS | st.sampled_from(["{{ accord.token }}", "{{accord.token}}"]),
+                },
+                optional={"mode": st.sampled_from(["0400", "0700"])},
+            ),
+            max_size=2,
+            unique_by=lambda item: item["at"],
+        ),
+        "channel": st.sampled_from(["L1", "L2"]),
+        "singleton": st.booleans(),
+        "identity": st.booleans(),
+        "lease_s": st.integers(10, 12),
+        "totp": st.just("door"),
     },
 )
-POLICIES = st.fixed_dictionaries(
+TERMS = st.sampled_from(["member:a", "role:a", "affected_owners", "lineage_owners"])
+RULES = st.recursive(
+    TERMS
+    | st.builds(lambda n, of: {"at_least": {"n": n, "of": of}}, st.integers(1, 2), TERMS)
+    | st.builds(lambda n, of: {"weighted": {"min": n, "of": of}}, st.integers(1, 2), TERMS),
+    lambda below: st.builds(
+        lambda kind, rules: {kind: rules},
+        st.sampled_from(["all", "any"]),
+        st.lists(below, min_size=1, max_size=2),
+    ),
+    max_leaves=3,
+)
+READERS = st.sampled_from([["anyone"], [f"key:{digest('one')}"], []])
+PEERS = {"board": digest("board"), "log_key": "A" * 43 + "="}
+SECRETS = st.fixed_dictionaries(
+    {
+        "token": st.fixed_dictionaries(
+            {"kind": st.just("ascii")},
+            optional={"size": st.integers(16, 18), "rotate": st.integers(0, 2)},
+        ),
+        "door": st.just({"kind": "binary"}),
+    },
+    optional={
+        "pair": st.fixed_dictionaries(
+            {"kind": st.just("key"), "algorithm": st.sampled_from(["p256", "ed25519"])},
+            optional={"migrate": st.booleans()},
+        ),
+        "root": st.fixed_dictionaries(
+            {"kind": st.just("x509-ca"), "common_name": TEXTS.filter(is_common_name)},
+            optional={"valid_days": st.integers(1, 3)},
+        ),
+        "web": st.fixed_dictionaries(
+            {
+                "kind": st.just("x509"),
+                "common_name": st.just("web"),
+                "endpoint": st.sampled_from(["server", "client"]),
+                "san": st.sampled_from([["dns:a.example"], ["ip:::1", "uri:x://y"]]),
+            },
+        ),
+        "given": st.fixed_dictionaries(
+            {"kind": st.just("asset"), "asset": st.sampled_from(["ann/x", "bob/y"])}
+        ),
+        "taken": st.fixed_dictionaries(
+            {"kind": st.just("import"), "policy": NAMES, "secret": NAMES},
+            optional={
+                "pin": DIGESTS,
+                "service": st.just({**PEERS, "url": "https://trust.example"}),
+            },
+        ),
+    },
+)
+EXPORTS = st.lists(
+    st.fixed_dictionaries(
+        {"secret": st.sampled_from(["token", "door"]), "to": NAMES},
+        optional={"pin": DIGESTS, "service": st.just(PEERS)},
+    ),
+    max_size=2,
+    unique_by=lambda item: (item["secret"], item["to"]),
+)
+
+
+def fitting(document: Any) -> Any:
+    """The policy with what its other fields demand."""
+    fits = {name: value for name, value in document.items() if name != "namespace"}
+    if "/" in fits["name"] and "predecessor" not in fits:
+        fits["namespace"] = document.get("namespace", digest("one"))
+    if any(service.get("identity") for service in fits["services"].values()):
+        fits["authority"] = True
+    return fits
+
+
+WHOLE = st.fixed_dictionaries(
     {
         "schema": st.just("accord.policy.v1"),
-        "name": NAMES,
+        "name": NAMES | st.just("a/b"),
         "purpose": NAMES,
         "services": st.dictionaries(NAMES, SERVICES, min_size=1, max_size=2),
+        "secrets": SECRETS,
     },
-    optional={"predecessor": DIGESTS},
+    optional={
+        "predecessor": DIGESTS,
+        "namespace": DIGESTS,
+        "salt": st.sampled_from(["00" * 16, "01" * 16]),
+        "not_after": st.sampled_from(["2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z"]),
+        "access": st.fixed_dictionaries(
+            {}, optional={"read": READERS, "list": READERS, "update": RULES, "create": RULES}
+        ),
+        "authority": st.booleans(),
+        "exports": EXPORTS,
+    },
 )
+POLICIES = WHOLE.map(fitting)
 
 
 @st.composite
@@ -120,13 +232,17 @@ def pairs(draw: st.DrawFn) -> tuple[Policy, Policy]:
     """Two policies: unrelated, or the same but for one field somewhere."""
     one = draw(POLICIES)
     other = draw(POLICIES)
-    if draw(st.booleans()):
-        other = json.loads(json.dumps(one))
-        service = draw(SERVICES)
-        name = draw(st.sampled_from(sorted(other["services"])))
-        field = draw(st.sampled_from(sorted(service)))
-        other["services"][name][field] = service[field]
-    return Policy.from_json(one), Policy.from_json(other)
+    where = draw(st.sampled_from(["everywhere", "service", "policy"]))
+    if where != "everywhere":
+        changed, other = other, json.loads(json.dumps(one))
+        if where == "policy":
+            target = other
+        else:
+            changed = draw(SERVICES)
+            target = other["services"][draw(st.sampled_from(sorted(other["services"])))]
+        field = draw(st.sampled_from(sorted(changed)))
+        target[field] = changed[field]
+    return Policy.from_json(one), Policy.from_json(fitting(other))
 
 
 @fast
@@ -169,10 +285,20 @@ def test_digest_is_independent_of_spelling(document: Any, random: Any, style: st
 def test_diff_is_empty_exactly_where_nothing_changed(pair: tuple[Policy, Policy]) -> None:
     """Up to the version that is replaced: nobody can slip a change past the voters."""
     one, other = pair
-    same = replace(one, predecessor=None).digest == replace(other, predecessor=None).digest
+    first = one.predecessor is None and other.predecessor is None
+    left, right = (
+        replace(item, predecessor=None, namespace=item.namespace if first else None)
+        for item in pair
+    )
+    same = left.digest == right.digest
 
-    assert (diff(one, other) == ()) is same
-    assert (diff(other, one) == ()) is same
+    assert (said(one, other) == []) is same
+    assert (said(other, one) == []) is same
+
+
+def said(old: Policy, new: Policy) -> list[Change]:
+    """What the policies say, without the values that a new version changes by itself."""
+    return [change for change in diff(old, new) if change.sign != "~"]
 
 
 @fast
@@ -184,9 +310,41 @@ def test_diff_is_printable_and_one_line_each(pair: tuple[Policy, Policy]) -> Non
 
     shown = [text for c in changes for text in (c.sentence, c.subject)]
     assert all(text.isprintable() and text.isascii() for text in shown)
-    if [c.subject for c in changes] != ["order"]:
-        swapped = {("+" if c.sign == "-" else "-", c.subject, c.sentence) for c in changes}
-        assert swapped == {(c.sign, c.subject, c.sentence) for c in diff(other, one)}
+    facts = said(one, other)
+    if [c.subject for c in facts] != ["order"]:
+        swapped = {("+" if c.sign == "-" else "-", c.subject, c.sentence) for c in facts}
+        assert swapped == {(c.sign, c.subject, c.sentence) for c in said(other, one)}
+
+
+@fast
+@given(pairs())
+def test_diff_names_exactly_the_values_that_change(pair: tuple[Policy, Policy]) -> None:
+    """As the trust service decides it; each once, and none of a secret that is only new."""
+    one, other = pair
+    changing = {c.subject for c in diff(one, other) if c.sign == "~"} - {"authority"}
+    lost = {
+        f"secret {name}"
+        for name, fate in carried_over(one.secrets, other.secrets).items()
+        if fate in (Fate.GENERATED, Fate.REISSUED, Fate.DROPPED) and name in one.secrets
+    }
+
+    assert changing >= lost if one.digest != other.digest else changing == set()
+    assert all(subject.removeprefix("secret ") in one.secrets for subject in changing)
+
+
+@fast
+@given(pairs())
+def test_lint_never_fails_and_says_nothing_twice(pair: tuple[Policy, Policy]) -> None:
+    """Whatever the policy; errors come first."""
+    one, other = pair
+    members = {"a": frozenset({"a"}), "ann": frozenset[str]()}
+    found = lint(other, previous=one, members=members, policies={one.name: one})
+
+    assert len(set(found)) == len(found)
+    assert [item.severity for item in found] == sorted(
+        (item.severity for item in found), key=["error", "warning", "note"].index
+    )
+    assert set(lint(other)) <= set(found)
 
 
 @settings(max_examples=150, deadline=None)

@@ -73,9 +73,10 @@ def authorise_read(
     path: str,
     tls_spki_sha256: bytes,
     now: datetime,
-) -> None:
-    """Raises ``RequestRefusedError`` unless ``header`` is a member's request for ``path``.
+) -> Digest:
+    """The id of the key, one of ``keys``, whose request for ``path`` the ``header`` is.
 
+    Raises ``RequestRefusedError``.
     Within `MAX_SKEW` the same request may be read again: the answer goes to whoever holds the
     TLS connection, and that is not somebody who only saw the header.
     """
@@ -98,3 +99,6 @@ def authorise_read(
         raise RequestRefusedError(detail="it was signed for another connection")
     if abs(request.time - now) > MAX_SKEW:
         raise RequestRefusedError(detail=f"it was signed at {format_time(request.time)}")
+    if len(statement.signers) != 1:
+        raise RequestRefusedError(detail="several keys signed it")
+    return next(iter(statement.signers))

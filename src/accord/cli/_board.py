@@ -122,7 +122,7 @@ def check(out: Output, file: Path, members: tuple[str, ...]) -> None:
     Example: accord board check genesis.json
     """
     data = read_file(file)
-    if data.lstrip().startswith(b"{"):
+    if b"accord.genesis." in data:
         _show(out, Genesis.from_bytes(data))
         return
     constitution = _read_constitution(file)

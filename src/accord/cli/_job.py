@@ -105,7 +105,7 @@ def show(out: Output, run: str, home: Path) -> None:
             f"assurance  {said['assurance'].upper()}",
             f"channel    {said['channel']}",
             f"lease      {said['lease_until'] or 'to its end'}",
-            f"assets     {', '.join(said['inputs']) or '-'}",
+            f"inputs     {', '.join(said['inputs']) or '-'}",
             f"secrets    {', '.join(secrets) or '-'}",
             f"outputs    {'; '.join(outputs) or '-'}",
         ],

@@ -22,6 +22,11 @@ from accord.identity import PublicIdentity, VerifyKey, verify_statement
 
 MAX_BOARDS = 1_000_000
 
+REQUESTS_PER_S = 1000
+"""More than two cores answer: it keeps one address from having the service to itself."""
+
+MAX_REQUESTS_PER_S = 1_000_000
+
 CLAIM_KIND = "service-claim"
 CONFIG_KIND = "service-config"
 
@@ -92,6 +97,8 @@ class ServiceConfig:
 
     founding: Founding = Founding.ANYONE
     max_boards: int = MAX_BOARDS
+    requests_per_s: int = REQUESTS_PER_S
+    """What it answers to one address, or for one board; half of it to one key."""
 
     @classmethod
     def from_fields(cls, fields: Fields) -> ServiceConfig:
@@ -102,6 +109,9 @@ class ServiceConfig:
             fields.integer("sequence", minimum=0),
             fields.choice("founding", Founding),
             fields.integer("max_boards", minimum=0, maximum=MAX_BOARDS),
+            fields.integer("requests_per_s", minimum=10, maximum=MAX_REQUESTS_PER_S)
+            if fields.has("requests_per_s")
+            else REQUESTS_PER_S,
         )
         fields.end()
         return config
@@ -113,6 +123,7 @@ class ServiceConfig:
             "sequence": self.sequence,
             "founding": self.founding.value,
             "max_boards": self.max_boards,
+            "requests_per_s": self.requests_per_s,
         }
 
 

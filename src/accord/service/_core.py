@@ -145,6 +145,11 @@ class TrustService:
         """Takes in the owner's wishes. Raises ``NotClaimedError`` or ``ClaimInvalidError``."""
         return await self._ownership.configure(envelope)
 
+    @property
+    def config(self) -> ServiceConfig:
+        """The owner's wishes, as they were read last."""
+        return self._ownership.config
+
     async def owner(self) -> tuple[ServiceClaim | None, ServiceConfig]:
         """Who owns the service, and which boards it takes on."""
         return await self._ownership.current(), self._ownership.config

@@ -224,9 +224,7 @@ class BoardHost:
         checkpoint = self.head.checkpoint(log_origin(self.board), size)
         return sign_checkpoint(checkpoint, name=LOG_NAME, signer=self._hosting.signer)
 
-    async def entries(
-        self, start: int, end: int, *, max_bytes: int | None = None
-    ) -> list[bytes]:
+    async def entries(self, start: int, end: int, *, max_bytes: int | None = None) -> list[bytes]:
         """The entries from ``start`` to before ``end``; only durable ones.
 
         Beyond ``max_bytes`` no further one is read.

@@ -63,7 +63,9 @@ def _operation(route: Route) -> JSONValue:
     parameters = [_place(name) for name in names] + [_asked(item) for item in route.parameters]
     if route.repeatable:
         about = "The same key with the same body gets the same answer, for 24 hours."
-        parameters.append(_asked(Parameter("Idempotency-Key", "IdempotencyKey", about, header=True)))
+        parameters.append(
+            _asked(Parameter("Idempotency-Key", "IdempotencyKey", about, header=True))
+        )
     operation: dict[str, JSONValue] = {
         "operationId": route.handler,
         "summary": route.summary,

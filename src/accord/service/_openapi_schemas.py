@@ -80,9 +80,7 @@ _BASE: Mapping[str, JSONValue] = {
     "Envelope": _object(
         payloadType=_text(),
         payload=_ref("Base64"),
-        signatures=_array(
-            _object(keyid=_DIGEST, sig=_ref("Base64")), minItems=1, maxItems=1024
-        ),
+        signatures=_array(_object(keyid=_DIGEST, sig=_ref("Base64")), minItems=1, maxItems=1024),
     ),
     "Keyset": _DOCUMENT,
     "Evidence": _DOCUMENT,
@@ -129,20 +127,20 @@ _REQUESTS: Mapping[str, JSONValue] = {
         evidence=_ref("Evidence"),
         channel=_text(enum=["L1", "L2"]),
     ),
-    "ExportRequest": _object(request=_ref("Envelope"), evidence=_ref("Evidence")),
+    "ExportRequest": _object(envelope=_ref("Envelope"), evidence=_ref("Evidence")),
 }
+
+_CLAIM = _object(
+    schema=_text(enum=["accord.service-claim.v1"]), service=_DIGEST, owner=_DOCUMENT, time=_TIME
+)
 
 _ANSWERS: Mapping[str, JSONValue] = {
     "Health": _object(status=_text(enum=["unclaimed", "open", "reader", "halted"])),
-    "Version": _object(
-        version=_text(), api=_text(enum=["v1"]), log_key=_DIGEST, openapi=_text()
-    ),
+    "Version": _object(version=_text(), api=_text(enum=["v1"]), log_key=_DIGEST, openapi=_text()),
     "Attestation": _object(keyset=_ref("Keyset"), evidence=_ref("Evidence")),
-    "Ownership": _object(
-        service=_DIGEST,
-        owner=_DIGEST,
-        config=_DOCUMENT,
-    ),
+    "Claim": _CLAIM,
+    "Config": _DOCUMENT,
+    "Ownership": _object(service=_DIGEST, claim=_or_null(_CLAIM), config=_DOCUMENT),
     "Founded": _object(board=_DIGEST),
     "LogPage": _object(
         entries=_array(_ref("Base64"), maxItems=PAGE_ENTRIES),
@@ -153,7 +151,6 @@ _ANSWERS: Mapping[str, JSONValue] = {
     "Indexed": _object(index=_COUNT),
     "Challenge": _object(nonce=_ref("Nonce"), expires=_TIME),
     "Sealed": _object(sealed=_ref("Base64")),
-    "Lease": _object(lease=_ref("Envelope")),
     "Proposed": _object(index=_COUNT, proposal=_DIGEST),
 }
 
@@ -190,9 +187,7 @@ _VIEWS: Mapping[str, JSONValue] = {
         releases=_COUNT,
     ),
     "Members": _object(charter=_DIGEST, members=_array(_DOCUMENT)),
-    "Constitution": _object(
-        charter=_DIGEST, constitution=_DOCUMENT, service=_array(_DOCUMENT)
-    ),
+    "Constitution": _object(charter=_DIGEST, constitution=_DOCUMENT, service=_array(_DOCUMENT)),
     "Proposal": _object(**_PROPOSAL),
     "WholeProposal": _object(
         **_PROPOSAL,

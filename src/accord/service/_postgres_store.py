@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,14 @@ from accord.errors import (
     UnsupportedFormatError,
 )
 from accord.service._postgres_pool import Connections, Row
+from accord.service._postgres_tables import (
+    ACQUIRE,
+    END,
+    HOLD,
+    MAKING,
+    SETTINGS,
+    make,
+)
 from accord.service._store import Stored
 from accord.service._store_chain import (
     PAGE,
@@ -32,49 +39,6 @@ from accord.service._store_seal import FORMAT, KEY_BYTES, Seal, StateDigest, lin
 
 LEASE_S = 10
 """How long a writer that says nothing keeps others from taking over."""
-
-_MAKING = 0x6163636F7264
-"""The advisory lock under which the tables are made, by one process only."""
-
-_TABLES = """
-CREATE SCHEMA accord;
-CREATE TABLE accord.store (
-    format TEXT NOT NULL, salt BYTEA NOT NULL, proof BYTEA NOT NULL, head BYTEA NOT NULL);
-CREATE TABLE accord.board (board TEXT PRIMARY KEY, size BIGINT NOT NULL, head BYTEA NOT NULL);
-CREATE TABLE accord.entry (
-    board TEXT, place BIGINT, sealed BYTEA NOT NULL, PRIMARY KEY (board, place));
-CREATE TABLE accord.object (
-    board TEXT, name BYTEA, sealed BYTEA NOT NULL, PRIMARY KEY (board, name));
-CREATE TABLE accord.secret (
-    board TEXT, name BYTEA, sealed BYTEA NOT NULL, PRIMARY KEY (board, name));
-CREATE TABLE accord.setting (name BYTEA PRIMARY KEY, sealed BYTEA NOT NULL);
-CREATE TABLE accord.projection (
-    board TEXT PRIMARY KEY, size BIGINT NOT NULL, sealed BYTEA NOT NULL);
-CREATE TABLE accord.writer (
-    board TEXT PRIMARY KEY, holder TEXT NOT NULL, token BIGINT NOT NULL,
-    until TIMESTAMPTZ NOT NULL)
-"""
-
-# One statement, so that head and settings are of one moment.
-_SETTINGS = """
-SELECT store.head, setting.name, setting.sealed FROM accord.store LEFT JOIN accord.setting ON true
-"""
-
-# All times are the database's: the processes need not agree on any.
-_ACQUIRE = """
-INSERT INTO accord.writer VALUES (%(board)s, %(holder)s, 1, clock_timestamp() + %(lease)s)
-ON CONFLICT (board) DO UPDATE
-SET holder = excluded.holder, token = writer.token + 1, until = excluded.until
-WHERE writer.holder IN ('', excluded.holder) OR writer.until <= clock_timestamp()
-RETURNING token
-"""
-_HOLD = """
-UPDATE accord.writer SET until = clock_timestamp() + %s
-WHERE board = %s AND token = %s AND holder <> '' RETURNING holder
-"""
-_END = """
-UPDATE accord.writer SET holder = '', until = clock_timestamp() WHERE board = %s AND token = %s
-"""
 
 
 @dataclass(slots=True)
@@ -169,7 +133,7 @@ class PostgresStore:
 
     def setting(self, name: str) -> bytes | None:
         mask = self._seal.mask("setting", name)
-        found, _ = self._checked_settings(self._pool.query(_SETTINGS))
+        found, _ = self._checked_settings(self._pool.query(SETTINGS))
         return self._opened([(found[mask],)], "setting", mask.hex()) if mask in found else None
 
     # --- writing ---------------------------------------------------------------------------
@@ -207,7 +171,7 @@ class PostgresStore:
         sealed = self._seal.seal(value, "setting", mask.hex())
         with self._pool.connection() as db, db.transaction():
             db.execute("SELECT 1 FROM accord.store FOR UPDATE")
-            rows = db.execute(_SETTINGS, binary=True).fetchall()
+            rows = db.execute(SETTINGS, binary=True).fetchall()
             found, digest = self._checked_settings(rows)
             if mask in found and not replace:
                 return
@@ -244,7 +208,7 @@ class PostgresStore:
     def acquire(self, board: str, holder: str) -> int:
         values = {"board": board, "holder": holder, "lease": self._lease}
         with self._pool.connection() as db:
-            row = db.execute(_ACQUIRE, values).fetchone()
+            row = db.execute(ACQUIRE, values).fetchone()
             if row is None:
                 raise self._not_writer(db, board)
         return int(row[0])
@@ -255,7 +219,7 @@ class PostgresStore:
 
     def release_writer(self, board: str, fence: int) -> None:
         with self._pool.connection() as db:
-            db.execute(_END, (board, fence))
+            db.execute(END, (board, fence))
 
     def projection(self, board: str) -> tuple[int, bytes] | None:
         rows = self._pool.query(
@@ -286,9 +250,9 @@ class PostgresStore:
         if self._pool.query("SHOW fsync") != [("on",)]:
             raise StoreUnavailableError(path=self._pool.path, detail="fsync is off")
         with self._pool.connection() as db, db.transaction():
-            db.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
+            db.execute("SELECT pg_advisory_xact_lock(%s)", (MAKING,))
             if db.execute("SELECT to_regclass('accord.store')").fetchone() == (None,):
-                _make(db, key)
+                make(db, key)
         rows = self._pool.query("SELECT format, salt, proof FROM accord.store")
         if len(rows) != 1:
             raise self._pool.changed("its header is missing")
@@ -361,7 +325,7 @@ class PostgresStore:
 
     def _hold(self, db: psycopg.Connection[Row], board: str, fence: int) -> None:
         """That ``fence`` is the newest one; its lease is extended, and its row locked."""
-        if db.execute(_HOLD, (self._lease, board, fence)).fetchone() is None:
+        if db.execute(HOLD, (self._lease, board, fence)).fetchone() is None:
             raise self._not_writer(db, board)
 
     def _not_writer(self, db: psycopg.Connection[Row], board: str) -> NotWriterError:
@@ -389,29 +353,21 @@ class PostgresStore:
 
     @staticmethod
     def _insert(db: psycopg.Connection[Row], board: str, first: int, sealed: SealedBatch) -> None:
-        cursor = db.cursor()
-        cursor.executemany(
-            "INSERT INTO accord.entry VALUES (%s, %s, %b)",
-            [(board, place, data) for place, data in enumerate(sealed.entries, first)],
+        # Arrays: one statement for each table, however many records there are.
+        places = list(range(first, sealed.size))
+        db.execute(
+            "INSERT INTO accord.entry SELECT %s, * FROM unnest(%b::bigint[], %b::bytea[])",
+            (board, places, list(sealed.entries)),
         )
         if sealed.objects:
-            cursor.executemany(
-                "INSERT INTO accord.object VALUES (%s, %b, %b) ON CONFLICT DO NOTHING",
-                [(board, mask, data) for mask, data in sealed.objects.items()],
+            db.execute(
+                "INSERT INTO accord.object SELECT %s, * FROM unnest(%b::bytea[], %b::bytea[])"
+                " ON CONFLICT DO NOTHING",
+                (board, list(sealed.objects), list(sealed.objects.values())),
             )
         if sealed.secrets:
-            cursor.executemany(
-                "INSERT INTO accord.secret VALUES (%s, %b, %b)"
+            db.execute(
+                "INSERT INTO accord.secret SELECT %s, * FROM unnest(%b::bytea[], %b::bytea[])"
                 " ON CONFLICT (board, name) DO UPDATE SET sealed = excluded.sealed",
-                [(board, mask, data) for mask, data in sealed.secrets.items()],
+                (board, list(sealed.secrets), list(sealed.secrets.values())),
             )
-
-
-def _make(db: psycopg.Connection[Row], key: bytes) -> None:
-    """Makes the tables, a salt, and a proof of the key."""
-    salt = os.urandom(KEY_BYTES)
-    db.execute(_TABLES)
-    seal = Seal(key, salt=salt)
-    head = seal.seal(canonical_json(StateDigest().to_hex()), "head")
-    row = (FORMAT, salt, seal.seal(b"", "proof"), head)
-    db.execute("INSERT INTO accord.store VALUES (%s, %s, %s, %s)", row)

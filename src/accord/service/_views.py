@@ -13,7 +13,7 @@ from accord.release import Machine, RunRecord
 
 
 def may_read(access: Access, key: Digest | None) -> bool:
-    """Whether somebody who is no member may read the policy; ``key`` is theirs, if they have one."""
+    """Whether somebody who is no member may read the policy; ``key`` is theirs, if any."""
     return ANYONE in access.read or (key is not None and f"key:{key}" in access.read)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from accord.channel import PinnedContext, ServerContext, Side, TLSIdentity, binder
 from accord.channel._openssl import TLSObject, TLSSocket, client_context
@@ -190,7 +190,7 @@ def test_a_certificate_that_only_openssl_reads_is_refused(
     odd = tmp_path / "certificate.der"
     odd.write_bytes(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x08", 1))
     engine = SSL.Context(SSL.TLS_SERVER_METHOD)
-    engine.use_certificate_file(odd, SSL.FILETYPE_ASN1)
+    engine.use_certificate_file(odd, crypto.FILETYPE_ASN1)
     engine.use_privatekey(identity.private_key)
     with (
         serving(ServerContext.create(engine)) as plain,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accord.cli._board import _variant
+from accord.cli._charter import variant_text
 from accord.encoding import Fields, canonical_json, parse_json
 from accord.errors import AccordError, MalformedError
 from accord.policy import (
@@ -292,7 +292,7 @@ def test_two_variants_never_share_a_sentence(one: JSON, other: JSON, data: st.Da
 
     assert (sentence(left) == sentence(right)) is same
     if ordered:
-        assert (_variant(left) == _variant(right)) is same
+        assert (variant_text(left) == variant_text(right)) is same
 
 
 def _sorted(value: Any) -> Any:
@@ -311,10 +311,10 @@ def test_what_founders_and_voters_see_is_plain(document: JSON) -> None:
 
     assert shown.isascii()
     assert shown.isprintable()
-    for line in _variant(variant):
+    for line in variant_text(variant):
         assert line.isascii()
         assert line.isprintable()
-    joined = "\n".join(_variant(variant))
+    joined = "\n".join(variant_text(variant))
     for _, values in (*variant_terms(variant), *tcb_terms(variant)):
         for value in values:
             assert value in shown
@@ -342,11 +342,11 @@ def test_every_field_of_a_variant_is_shown() -> None:
     }
     assert shown == set(changes)
     seen = {sentence(read(base))}
-    lines = {tuple(_variant(read(base)))}
+    lines = {tuple(variant_text(read(base)))}
     for name, value in changes.items():
         if value is not None:
             seen.add(sentence(read({**base, name: value})))
-            lines.add(tuple(_variant(read({**base, name: value}))))
+            lines.add(tuple(variant_text(read({**base, name: value}))))
     assert (len(seen), len(lines)) == (len(changes), len(changes))
 
 
@@ -403,7 +403,7 @@ def test_the_lines_of_a_full_variant() -> None:
         '      "96"',
     ]
 
-    assert lines == _variant(read(document))
+    assert lines == variant_text(read(document))
 
 
 @settings(max_examples=100, deadline=None)

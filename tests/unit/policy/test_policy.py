@@ -19,11 +19,14 @@ from accord.policy import (
     FAMILIES,
     TCB_STATUSES,
     Assurance,
+    Channel,
     Family,
     Network,
     Policy,
+    parent_name,
     parse_asset_name,
     parse_policy,
+    parse_policy_name,
     parse_yaml,
 )
 
@@ -39,6 +42,14 @@ def with_service(**changes: Any) -> JSON:
 def with_variant(**changes: Any) -> JSON:
     variant = {k: v for k, v in variant_json(**changes).items() if v is not None}
     return with_service(attestation=[variant])
+
+
+def resolved(document: JSON) -> JSON:
+    """The policy with its defaults written out."""
+    usual = {"files": [], "channel": "L1", "singleton": False, "identity": False}
+    services = {name: {**usual, **item} for name, item in document["services"].items()}
+    whole = {"access": {"read": [], "list": []}, "authority": False, "secrets": {}, "exports": []}
+    return {**whole, **document, "services": services}
 
 
 # --- YAML ------------------------------------------------------------------------------------
@@ -130,7 +141,7 @@ def test_policy_round_trip() -> None:
     policy = Policy.from_json(policy_json(predecessor=digest("old")))
 
     assert policy == Policy.from_json(policy.to_json())
-    assert policy.to_json() == policy_json(predecessor=digest("old"))
+    assert policy.to_json() == resolved(policy_json(predecessor=digest("old")))
     assert policy.assets == {"ann/records", "lab/code"}
     assert policy.readers == {"clinic"}
 
@@ -149,7 +160,7 @@ def test_defaults_are_written_out() -> None:
         "timeout_s": 3600,
     }
 
-    assert policy.to_json() == policy_json(services={"s": full})
+    assert policy.to_json() == resolved(policy_json(services={"s": full}))
     assert policy.digest == Policy.from_json(policy_json(services={"s": full})).digest
     assert policy.services["s"].attestation[0].simulated is False
 
@@ -207,7 +218,7 @@ def test_version_is_required(document: JSON) -> None:
         (with_variant(extra=1), "unknown field extra"),
         (with_service(outputs=[{**service_json()["outputs"][0], "x": 1}]), "unknown field x"),
         (with_service(inputs=[{**service_json()["inputs"][0], "x": 1}]), "unknown field x"),
-        (policy_json(name="Train"), "expected a name"),
+        (policy_json(name="Train"), "expected a policy name"),
         (policy_json(purpose="any purpose"), "expected a name"),
         (policy_json(predecessor=None), "predecessor"),
         (policy_json(predecessor="latest"), "predecessor"),
@@ -223,8 +234,8 @@ def test_version_is_required(document: JSON) -> None:
         (with_service(environment={"A": 1}), "expected text"),
         (with_service(environment={"A": "x" * 4097}), "at most 4096"),
         (with_service(environment=[]), "expected an object"),
-        (with_service(network="any"), "'any' is not one of: none"),
-        (with_service(network=["none"]), "is not one of: none"),
+        (with_service(network="any"), "'any' is not one of: none, open"),
+        (with_service(network=["none"]), "is not one of: none, open"),
         (with_service(network=None) | {"x": 1}, "unknown field x"),
         (with_service(timeout_s=0), "0 is not within"),
         (with_service(timeout_s=7 * 24 * 3600 + 1), "is not within"),
@@ -377,7 +388,78 @@ def test_assurance_levels_are_ordered() -> None:
     ]
     assert not Assurance.SIMULATED.at_least(Assurance.TPM)
     assert Assurance.ENCLAVE.at_least(Assurance.ENCLAVE)
-    assert list(Network) == [Network.NONE]
+
+
+def test_terms_that_open_the_network_allow_less() -> None:
+    """And those that close it do not allow more."""
+    assert Network.OPEN.allows(Network.NONE)
+    assert Network.OPEN.allows(Network.OPEN)
+    assert Network.NONE.allows(Network.NONE)
+    assert not Network.NONE.allows(Network.OPEN)
+
+
+def test_stronger_channels_serve_for_weaker_ones() -> None:
+    """What demands level 1 gets it from level 2, and not the other way round."""
+    assert Channel.L2.at_least(Channel.L1)
+    assert Channel.L1.at_least(Channel.L1)
+    assert not Channel.L1.at_least(Channel.L2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "a/",
+        "/a",
+        "a//b",
+        "a/../b",
+        "A",
+        "a b",
+        "/".join("a" * 9),
+        "a" * 64 + "/" + "b" * 191,
+        7,
+    ],
+)
+def test_policy_has_a_name_within_namespaces(name: object) -> None:
+    """At most eight names and 255 characters; nothing that a path could mean otherwise."""
+    with pytest.raises(MalformedError, match="expected a policy name"):
+        parse_policy_name(name, what="name")
+
+
+def test_parent_of_a_policy() -> None:
+    """The policy in whose namespace it lives."""
+    assert parent_name("a/b/c") == "a/b"
+    assert parent_name("a") is None
+    child = policy_json(name="lab/train", namespace=digest("parent"))
+    assert Policy.from_json(child).parent == "lab"
+
+
+def test_policy_may_hold_secrets_alone() -> None:
+    """An authority that only exports is a policy without services."""
+    policy = Policy.from_json(policy_json(services={}, secrets={"key": {"kind": "ascii"}}))
+
+    assert dict(policy.services) == {}
+
+
+def test_deposited_secrets_are_assets_of_their_owners() -> None:
+    """Owners of secrets are affected as those of volumes are."""
+    given = {"password": {"kind": "asset", "asset": "bob/password"}}
+    policy = Policy.from_json(policy_json(secrets=given))
+
+    assert policy.assets == {"ann/records", "lab/code", "bob/password"}
+
+
+def test_create_defaults_to_update_and_list_to_read() -> None:
+    """Whoever may change a policy decides who comes below it."""
+    access = {"read": ["anyone"], "update": "member:ann"}
+    written = Policy.from_json(policy_json(access=access)).to_json()["access"]
+
+    assert written == {
+        "read": ["anyone"],
+        "list": ["anyone"],
+        "update": "member:ann",
+        "create": "member:ann",
+    }
 
 
 def test_control_characters_never_reach_a_policy() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -61,6 +62,9 @@ class FakeAttester:
 
     def collect(self, report_data: bytes) -> Evidence:
         return Evidence(Family.TDX, report_data)
+
+    def seal_key(self, label: str) -> bytes:
+        return hashlib.sha256(label.encode()).digest()
 
 
 def service_of(**changes: Any) -> Service:

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import shutil
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ RAW = SecretValue(SecretKind.BINARY, b"\x00\x01raw" * 8)
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A job whose memory counts as private."""
     job = job_in(tmp_path)
     monkeypatch.setattr(_memory, "_entered", PrivateMemory(job.memory, never_swapped=True))
@@ -255,7 +255,7 @@ def test_grant_of_somebody_else_is_refused(job: Job, monkeypatch: pytest.MonkeyP
     """Anybody can seal to a shield; only the attested service's signature counts."""
     fake = FakeService(service_of()).install(monkeypatch)
     monkeypatch.setattr(fake, "signer", FakeService(service_of()).signer)
-    with pytest.raises(AccordError, match="signature|signer|key"):
+    with pytest.raises(AccordError, match=r"signature|signer|key"):
         run(fake, job)
     assert fake.statements == []
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ from accord.errors import (
 from accord.evidence import Purpose
 from accord.release import Lease, RunOutcome
 from accord.shield import Job, PrivateMemory, _lease, _memory
-from accord.shield._lease import LeaseKeeper, boot_time
 from accord.shield._launch import run_attested
+from accord.shield._lease import LeaseKeeper, boot_time
 
 needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
 
@@ -49,7 +49,7 @@ STOPPED = ExecutionStoppedError(member="ann", scope="board", reason="an incident
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A job whose memory counts as private, under policies that may say one second."""
     job = job_in(tmp_path)
     monkeypatch.setattr(_memory, "_entered", PrivateMemory(job.memory, never_swapped=True))
@@ -156,7 +156,7 @@ def test_time_from_stop_to_kill_is_at_most_the_lease_and_a_second(
 ) -> None:
     """A member stops the run just after a renewal, and from then on nobody answers."""
     fake = FakeService(shell("sleep 60", lease_s=2)).install(monkeypatch)
-    stopped = []
+    stopped: list[float] = []
 
     def renew(_: object) -> Lease:
         if stopped:
@@ -210,7 +210,12 @@ def test_lease_that_ended_before_the_program_started_starts_none(
 ) -> None:
     """Opening the inputs may take longer than a lease."""
     fake = FakeService(service_of(lease_s=1), refusals=[STOPPED]).install(monkeypatch)
-    monkeypatch.setattr("accord.shield._launch._open_inputs", lambda *_: time.sleep(0.8) or {})
+
+    def slow(*_: object) -> dict[str, Path]:
+        time.sleep(0.8)
+        return {}
+
+    monkeypatch.setattr("accord.shield._launch._open_inputs", slow)
     started = []
     monkeypatch.setattr("accord.shield._launch.run_confined", lambda *_, **__: started.append(1))
     with pytest.raises(LeaseLostError, match="accord-REL-012"):
@@ -240,7 +245,7 @@ def test_bug_ends_the_lease_with_the_kind_of_error_alone() -> None:
     """Its words could quote anything."""
     with keeper(refusing(*[RuntimeError("a secret word")] * 100)) as lease:
         time.sleep(1.1)
-        with pytest.raises(LeaseLostError, match="it ended; RuntimeError$"):
+        with pytest.raises(LeaseLostError, match=r"it ended; RuntimeError$"):
             lease.check()
 
 
@@ -268,7 +273,7 @@ def test_late_renewal_brings_nothing_back() -> None:
         assert not lease.holds()
         answer.set()
         time.sleep(0.2)
-        with pytest.raises(LeaseLostError, match="it ended$"):
+        with pytest.raises(LeaseLostError, match=r"it ended$"):
             lease.check()
     assert renewed == []
 

@@ -114,7 +114,10 @@ def test_links_lead_to_what_is_shown(confinement: Confinement, tmp_path: Path) -
     shown.mkdir()
     (shown / "0").write_text("content")
     shown.chmod(0o755)
-    change = {"read_only": {"/run/.accord": shown}, "links": {"/run/a/b": "/run/.accord/0"}}
+    change: dict[str, Any] = {
+        "read_only": {"/run/.accord": shown},
+        "links": {"/run/a/b": "/run/.accord/0"},
+    }
     script = "cat /run/a/b; readlink /run/a/b; rm /run/a/b 2>/dev/null || echo stays"
     outcome = run_confined(dataclasses.replace(_shell(confinement, script), **change))
     assert outcome.stdout_tail == b"content/run/.accord/0\nstays\n"

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Governance from the command line: members, rules, stops, tokens, signatures made elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Command
+from tests.support.board import constitution_json
+from tests.support.live import (
+    Board,
+    Finished,
+    Hardware,
+    ServiceProcess,
+    make_genesis,
+)
+
+from accord.board import Action
+from accord.client import MemberHome, TrustSession
+from accord.encoding import Envelope, canonical_json
+from accord.identity import FileIdentity
+
+MAJORITY = {"at_least": {"n": 2, "of": "role:code-owner"}}
+RULES = constitution_json(
+    {action.value: MAJORITY for action in Action}
+    | {"policy.enact": {"approve": MAJORITY, "veto": ["member:ann"]}}
+)
+NAMES = ("ann", "bob", "cid")
+
+
+@pytest.fixture
+def governed(hardware: Hardware, shared_service: ServiceProcess, tmp_path: Path) -> Board:
+    """A board of ann, bob and cid, whose code owners bob and cid can do everything."""
+    root = tmp_path / "governed"
+    genesis, envelope = make_genesis(root, hardware, names=NAMES, constitution=RULES)
+    with TrustSession.attest(shared_service.url, genesis) as session:
+        session.found(envelope)
+    for name in NAMES:
+        MemberHome.join(root / name, genesis, shared_service.url)
+    return Board(root, hardware, shared_service.url, genesis, NAMES, envelope)
+
+
+def ok(done: Finished) -> Any:
+    assert done.exit_code == 0, done.stderr
+    return done.document
+
+
+def vote(command: Command, board: Board, proposal: str, *names: str) -> Any:
+    said: Any = None
+    for name in names:
+        arguments = ("--approve", "--digest", proposal, "--home", board.home(name), "--json")
+        said = ok(command("proposal", "vote", proposal, *arguments))
+    return said
+
+
+def test_member_is_added_changed_and_removed(
+    governed: Board, command: Command, tmp_path: Path
+) -> None:
+    """Each by a proposal that says what would change; `member list` shows the result."""
+    FileIdentity.create(tmp_path / "dee", "dee")
+    home = ("--home", governed.home("bob"), "--json")
+    identity = tmp_path / "dee" / "identity.json"
+    added = ok(command("member", "add", identity, "--role", "data-owner", *home))
+    assert added["charter"][0].startswith("dee becomes a member, data-owner")
+    assert added["missing"] == ["bob", "cid"]
+    assert vote(command, governed, added["proposal"], "bob", "cid")["status"] == "enacted"
+    listed = ok(command("member", "list", *home))
+    assert [item["identity"]["name"] for item in listed["members"]] == [*NAMES, "dee"]
+    approval = ("--approval-url", "https://127.0.0.1:1/approve", "--approval-spki", "ab" * 32)
+    changed = ok(command("member", "update", "dee", "--weight", "5", *approval, *home))
+    assert "dee: weight 1 becomes 5" in changed["charter"]
+    text = command("proposal", "show", changed["proposal"], "--home", governed.home("ann"))
+    assert "action    member.update dee (data-owner; weight 5" in text.stdout
+    vote(command, governed, changed["proposal"], "bob", "cid")
+    removed = ok(command("member", "remove", "dee", *home))
+    vote(command, governed, removed["proposal"], "bob", "cid")
+    text = command("member", "list", "--home", governed.home("ann"))
+    assert "dee" not in text.stdout
+    assert command("member", "remove", "dee", *home).exit_code == 4
+    half = command("member", "update", "ann", "--approval-url", "https://x", *home)
+    assert half.exit_code == 2
+
+
+def test_constitution_is_shown_checked_and_amended(
+    governed: Board, command: Command, tmp_path: Path
+) -> None:
+    """What is unusual about it is said before it is proposed, and after."""
+    home = ("--home", governed.home("bob"))
+    path = tmp_path / "constitution.yaml"
+    path.write_text(json.dumps(RULES | {"member.add": "member:ann"}))
+    members = [f"--member={governed.home(name)}/identity.json=code-owner" for name in NAMES]
+    checked = command("board", "check", path, *members)
+    assert checked.exit_code == 0
+    assert "member.add: one approval suffices: of ann" in checked.stderr
+    assert "rule       member.add needs" in checked.stdout
+    alone = command("board", "check", path)
+    assert "without --member" in alone.stderr
+    impossible = tmp_path / "impossible.yaml"
+    impossible.write_text("policy.enact: role:pilot\n")
+    assert command("board", "check", impossible, *members).exit_code == 2
+    proposed = ok(command("board", "amend", path, *home, "--json"))
+    assert proposed["actions"][0].startswith("constitution.replace by sha256:")
+    vote(command, governed, proposed["proposal"], "bob", "cid")
+    shown = command("board", "constitution", *home)
+    assert "member ann" in shown.stdout
+    assert "one approval suffices: of ann" in shown.stderr
+
+
+def test_several_files_are_one_proposal(governed: Board, command: Command, tmp_path: Path) -> None:
+    """It is confirmed by its own id; its rules are shown one by one; its author takes it back."""
+    tag = governed.offer("ann", "data")
+    policy, leave = tmp_path / "policy.yaml", tmp_path / "leave.yaml"
+    policy.write_bytes(canonical_json(governed.policy({"ann/data": tag}).to_json()))
+    leave.write_text("action: member.remove\nmember: cid\n")
+    home = ("--home", governed.home("bob"), "--json")
+    foreseen = ok(command("proposal", "simulate", policy, *home))
+    assert foreseen["deciders"] == [["bob", "cid"]]
+    assert foreseen["vetoers"] == ["ann"]
+    assert "lock" not in command("proposal", "simulate", leave, *home).stdout
+    refused = command("proposal", "create", policy, leave, "--title", "both", *home)
+    assert (refused.exit_code, refused.document["code"]) == (2, "accord-BRD-002")
+    action = tmp_path / "update.json"
+    member = governed.genesis.members["ann"].to_json()
+    action.write_text(json.dumps({"action": "member.update", "member": {**member, "weight": 2}}))
+    made = ok(command("proposal", "create", policy, action, "--title", "both", *home))
+    again = command("proposal", "create", policy, action, "--title", "both", *home)
+    assert again.document["proposal"] == made["proposal"]
+    assert "proposed before" in again.stderr
+    digest = made["policies"]["job"]
+    wrong = command("proposal", "vote", made["proposal"], "--approve", "--digest", digest, *home)
+    assert wrong.document["code"] == "accord-CLI-002"
+    ok(
+        command(
+            "proposal", "vote", made["proposal"], "--abstain", "--digest", made["proposal"], *home
+        )
+    )
+    missing = ok(command("proposal", "missing", made["proposal"], *home))
+    assert [item["action"] for item in missing["rules"]] == ["policy.enact", "member.update"]
+    text = command("proposal", "simulate", made["proposal"], "--home", governed.home("ann"))
+    assert "charter   ann: weight 1 becomes 2" in text.stdout
+    withdrawn = ok(command("proposal", "withdraw", made["proposal"], *home))
+    assert withdrawn["status"] == "withdrawn"
+    nothing = command("proposal", "simulate", "no-such-file", *home)
+    assert nothing.document["code"] == "accord-BRD-006"
+    assert command("proposal", "vote", made["proposal"], *home).exit_code == 2
+    assert command("proposal", "create", policy, *home).exit_code == 2
+
+
+def test_executions_are_stopped_and_resumed(governed: Board, command: Command) -> None:
+    """At once by anybody; on again by whom the constitution names. Others see it."""
+    home = ("--home", governed.home("ann"), "--json")
+    bad = command("execution", "stop", "--scope", "everything", "--reason", "x", *home)
+    assert bad.exit_code == 2
+    stopped = ok(command("execution", "stop", "--scope", "policy:job", "--reason", "leak?", *home))
+    seen = ok(command("execution", "status", "--home", governed.home("bob"), "--json"))
+    assert seen["stopped"] is True
+    assert [item["reason"] for item in seen["stops"]] == ["leak?"]
+    resumed = ok(
+        command(
+            "execution", "resume", stopped["stop"][:15], "--home", governed.home("bob"), "--json"
+        )
+    )
+    assert resumed["approved"] == ["bob"]
+    assert resumed["missing"] == ["cid"]
+    vote(command, governed, resumed["proposal"], "cid")
+    text = command("execution", "status", "--home", governed.home("cid"))
+    assert "resumed" in text.stdout
+    gone = command("execution", "resume", stopped["stop"], *home)
+    assert gone.document["code"] == "accord-BRD-013"
+
+
+def test_token_is_issued_into_a_private_file(
+    governed: Board, command: Command, tmp_path: Path
+) -> None:
+    """As the shield reads it; it appears nowhere else."""
+    tag = governed.offer("ann", "data")
+    policy = tmp_path / "policy.yaml"
+    policy.write_bytes(canonical_json(governed.policy({"ann/data": tag}).to_json()))
+    home = ("--home", governed.home("bob"), "--json")
+    made = ok(command("proposal", "create", policy, "--title", "job", *home))
+    vote(command, governed, made["proposal"], "bob", "cid")
+    target = tmp_path / "token"
+    issue = ("execution", "token", "job", "train", "-o", target)
+    issued = command(*issue, "--home", governed.home("ann"), "--json")
+    assert issued.exit_code == 0
+    token = target.read_text().strip()
+    assert len(bytes.fromhex(token)) == 32
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert token not in issued.stdout + issued.stderr
+    refused = command(*issue, *home)
+    assert refused.document["code"] == "accord-BRD-016"
+
+
+# --- signed elsewhere ------------------------------------------------------------------------
+
+
+def openssl(*arguments: object) -> None:
+    tool = shutil.which("openssl")
+    assert tool is not None
+    subprocess.run([tool, *map(str, arguments)], check=True, capture_output=True, timeout=20)
+
+
+def external_member(tmp_path: Path, command: Command) -> Path:
+    """A member whose keys only openssl ever had."""
+    folder = tmp_path / "eve"
+    folder.mkdir()
+    for algorithm in ("ed25519", "x25519"):
+        key, public = folder / f"{algorithm}.pem", folder / f"{algorithm}.pub"
+        openssl("genpkey", "-algorithm", algorithm, "-out", key)
+        openssl("pkey", "-in", key, "-pubout", "-out", public)
+    arguments = ("--verify-key", folder / "ed25519.pub", "--seal-key", folder / "x25519.pub")
+    ok(command("member", "import", "eve", *arguments, "--home", folder, "--json"))
+    again = command("member", "import", "eve", *arguments, "--home", folder)
+    assert again.exit_code == 0
+    other = command("member", "import", "bob", *arguments, "--home", folder)
+    assert other.exit_code != 0
+    return folder
+
+
+def sign_with_openssl(folder: Path, file: Path) -> Path:
+    """What a hardware key would do: the bytes of the file, signed."""
+    target = file.with_suffix(".sig")
+    key = folder / "ed25519.pem"
+    openssl("pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", file, "-out", target)
+    return target
+
+
+def test_member_with_an_external_key_founds_and_votes(
+    hardware: Hardware, shared_service: ServiceProcess, command: Command, tmp_path: Path
+) -> None:
+    """openssl signs the genesis and a ballot; no private key was ever on this machine's disk."""
+    eve = external_member(tmp_path, command)
+    reference = command(
+        "attest", "reference", "--role", "service", "--simulated", hardware.trust_host, "--json"
+    )
+    (tmp_path / "service.json").write_text(reference.stdout)
+    (tmp_path / "rules.yaml").write_text('{"policy.enact": "member:eve"}')
+    FileIdentity.create(tmp_path / "bob", "bob")
+    genesis, tbs = tmp_path / "genesis.json", tmp_path / "genesis.tbs"
+    ok(
+        command(
+            "board",
+            "new",
+            "external",
+            f"--member={eve}/identity.json=owner",
+            f"--member={tmp_path}/bob/identity.json=owner,operator",
+            "--constitution",
+            tmp_path / "rules.yaml",
+            "--trust",
+            tmp_path / "service.json",
+            "--out",
+            genesis,
+            "--json",
+        )
+    )
+    prepared = ok(command("board", "prepare", genesis, "-o", tbs, "--json"))
+    signature = sign_with_openssl(eve, tbs)
+    attach = ("board", "attach", tbs, "--signature", signature, "--out", tmp_path / "eve.signed")
+    refused = command(*attach, "--identity", tmp_path / "bob" / "identity.json")
+    assert "accord-ID-003" in refused.stderr
+    ok(command(*attach, "--identity", eve / "identity.json", "--json"))
+    sign = (
+        "--digest",
+        prepared["digest"],
+        "--home",
+        tmp_path / "bob",
+        "--service",
+        shared_service.url,
+        "--out",
+        tmp_path / "bob.signed",
+    )
+    assert command("board", "sign", genesis, *sign).exit_code == 0
+    signed = (tmp_path / "eve.signed", tmp_path / "bob.signed")
+    found = command("board", "found", *signed, "--service", shared_service.url)
+    assert found.exit_code == 0, found.stderr
+    _vote_with_openssl(hardware, command, tmp_path, eve)
+
+
+def _vote_with_openssl(hardware: Hardware, command: Command, tmp_path: Path, eve: Path) -> None:
+    home = ("--home", tmp_path / "bob")
+    member = MemberHome.load(tmp_path / "bob")
+    board = Board(
+        tmp_path, hardware, member.service, member.genesis, ("bob",), Envelope("", b"", ())
+    )
+    tag = board.offer("bob", "data")
+    policy = tmp_path / "policy.yaml"
+    policy.write_bytes(canonical_json(board.policy({"bob/data": tag}).to_json()))
+    made = ok(command("proposal", "create", policy, "--title", "job", *home, "--json"))
+    ballot = tmp_path / "ballot.tbs"
+    prepare = ("proposal", "prepare", made["proposal"], "--approve", "-o", ballot, *home)
+    assert command(*prepare, "--as", "zoe").exit_code == 4
+    ok(command(*prepare, "--as", "eve", "--json"))
+    beside = json.loads((tmp_path / "ballot.tbs.json").read_text())
+    assert beside["signer"] == "eve"
+    assert beside["statement"]["proposal"] == made["proposal"]
+    assert beside["policies"] == made["policies"]
+    assert any("reads bob/data" in change["sentence"] for change in beside["changes"])
+    forged = tmp_path / "forged.sig"
+    assert command("member", "sign", ballot, "-o", forged, *home).exit_code == 0
+    finish = ("proposal", "finish", ballot, *home)
+    refused = command(*finish, "--signature", forged)
+    assert "accord-ID-003" in refused.stderr
+    done = ok(command(*finish, "--signature", sign_with_openssl(eve, ballot), "--json"))
+    assert done["kind"] == "ballot"
+    shown = ok(command("proposal", "show", made["proposal"], *home, "--json"))
+    assert (shown["status"], shown["approved"]) == ("enacted", ["eve"])
+
+
+def test_proposals_and_stops_can_be_signed_on_another_machine(
+    governed: Board, command: Command, tmp_path: Path
+) -> None:
+    """The same file goes there and its signature comes back; in base64, too."""
+    home = ("--home", governed.home("ann"))
+    tbs, signature = tmp_path / "x.tbs", tmp_path / "x.sig"
+    out = ("--offline-out", tbs, *home)
+    assert command("execution", "stop", "--reason", "leak", *out).exit_code == 0
+    signed = command("member", "sign", tbs, "-o", signature, *home)
+    assert "execution-stop" in signed.stdout
+    assert "reason    leak" in signed.stdout
+    done = ok(
+        command(
+            "proposal",
+            "finish",
+            tbs,
+            "--signature",
+            signature,
+            "--home",
+            governed.home("bob"),
+            "--json",
+        )
+    )
+    assert done["kind"] == "execution-stop"
+    made = command("member", "remove", "ann", *out, "--json")
+    assert made.document["kind"] == "proposal"
+    command("member", "sign", tbs, "-o", signature, *home)
+    import base64
+
+    signature.write_text(base64.b64encode(signature.read_bytes()).decode() + "\n")
+    done = ok(command("proposal", "finish", tbs, "--signature", signature, *home, "--json"))
+    shown = ok(command("proposal", "show", done["digest"], *home, "--json"))
+    assert shown["author"] == "ann"
+    tbs.write_bytes(tbs.read_bytes() + b" ")
+    bad = command("proposal", "finish", tbs, "--signature", signature, *home)
+    assert "accord-BRD-020" in bad.stderr
+    tbs.write_bytes(tbs.read_bytes()[:-1])
+    signature.write_bytes(b"\xff" * 65)
+    bad = command("proposal", "finish", tbs, "--signature", signature, *home)
+    assert "accord-ENC-001" in bad.stderr
+    stranger = command("proposal", "finish", tbs, "--signature", signature, "--as", "zoe", *home)
+    assert stranger.exit_code == 4
