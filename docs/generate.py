@@ -19,7 +19,8 @@ import click
 from accord.cli._main import cli
 from accord.errors import AccordError, ExitCode, catalogue
 from accord.evidence import ASSURANCE, PRODUCTION_ROOTS
-from accord.policy import FAMILIES, FamilyFields
+from accord.policy import FAMILIES, FamilyFields, policy_schema
+from accord.service import openapi
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -252,11 +253,24 @@ def _field_rows(fields: FamilyFields) -> Iterator[str]:
 
 _KINDS: dict[type, str] = {bool: "flag", int: "number", str: "text"}
 
+
+def policy_schema_page() -> str:
+    """The JSON Schema of policies, for editors."""
+    return json.dumps(policy_schema(), indent=1) + "\n"
+
+
+def openapi_page() -> str:
+    """The HTTP interface of the trust service, for generators of clients."""
+    return json.dumps(openapi(), indent=2, sort_keys=True) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
     "evidence-fields.md": evidence_fields_page,
     "exit-codes.md": exit_codes_page,
+    "openapi.json": openapi_page,
+    "policy.schema.json": policy_schema_page,
 }
 
 

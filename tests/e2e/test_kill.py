@@ -7,9 +7,11 @@ import json
 import os
 import random
 import signal
+import ssl
 import subprocess
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -26,12 +28,15 @@ from tests.support.live import (
 
 from accord.client import (
     TrustSession,
+    issue_token,
     load_ring_entry,
+    stop_execution,
     withdraw_asset,
 )
 from accord.encoding import Digest
 from accord.errors import AccordError, AppraisalError, ChannelError
 from accord.evidence import Role
+from accord.policy import Policy
 from accord.release import RunOutcome
 from accord.volumes import LocalStore, verify_volume
 
@@ -264,3 +269,94 @@ def test_a_shield_that_measures_differently_gets_nothing(job: Board) -> None:
         _, machine, _ = member.read(session)
 
     assert machine.runs == {}
+
+
+# --- a leased run with secrets, a certificate and an instance token ---------------------------
+
+
+def leased(board: Board, script: str) -> None:
+    """Puts a policy in force for a service that gets everything that a service can get."""
+    document = board.policy({"ann/data": board.offer("ann", "data")}).to_json()
+    files = [
+        {"at": "/run/app/word", "content": "{{ accord.word }}"},
+        {"at": "/run/tls/key.pem", "content": "{{ accord.identity:privatekey }}"},
+        {"at": "/run/tls/chain.pem", "content": "{{ accord.identity:chain }}"},
+        {"at": "/run/tls/root.pem", "content": "{{ accord.authority }}"},
+    ]
+    service = {
+        **document["services"]["train"],
+        "command": ["/bin/sh", "-c", script],
+        "environment": {"WORD": "{{ accord.word }}"},
+        "files": files,
+        "lease_s": 10,
+        "singleton": True,
+        "identity": True,
+        "channel": "L2",
+    }
+    policy = Policy.from_json(
+        {
+            **document,
+            "authority": True,
+            "secrets": {"word": {"kind": "ascii", "size": 24}},
+            "services": {"train": service},
+        }
+    )
+    board.vote(board.propose("ann", policy), *board.names)
+
+
+def token_for(board: Board) -> str:
+    """An instance token of an owner, as `accord shield run --token-file` reads it."""
+    member, expires = board.member("ann"), datetime.now(UTC) + timedelta(hours=1)
+    with member.connect() as session:
+        return issue_token(member, session, policy="job", service="train", expires=expires).hex()
+
+
+def test_everything_that_a_service_can_get_reaches_it(board: Board, tmp_path: Path) -> None:
+    """Secret, certificate and authority are there, once for each instance token."""
+    leased(board, 'cp /run/tls/*.pem /run/app/word /out/model; printf %s "$WORD" > /out/model/env')
+    token = token_for(board)
+    command = [*shield_command(board)[3:], "--token-file", "-"]
+    report = accord(*command, stdin=token)
+    again = accord(*command, stdin=token)
+
+    assert (report.exit_code, report.document["channel"]) == (0, "L2")
+    assert (again.exit_code, again.document["code"]) == (4, "accord-REL-014")
+    fetched = accord(
+        *("job", "fetch", report.document["run"], "model", "--to", tmp_path / "model"),
+        *("--home", board.home("ann"), "--storage", board.storage, "--json"),
+        environment={"ACCORD_SERVICE": board.url},
+    )
+    assert fetched.exit_code == 0, fetched.stderr
+    seen = {path.name: path.read_text() for path in (tmp_path / "model").iterdir()}
+    assert (len(seen["word"]), seen["word"]) == (24, seen["env"])
+    assert seen["word"] not in report.stdout + report.stderr
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_cert_chain(tmp_path / "model/chain.pem", tmp_path / "model/key.pem")
+    context.load_verify_locations(tmp_path / "model/root.pem")
+
+
+def test_a_member_stops_a_run_within_its_lease(board: Board, tmp_path: Path) -> None:
+    """The program is dead a second after its lease at the latest, and the log says how it ended."""
+    marker = f"stopped-by-ann-{os.getpid()}"
+    leased(board, f"trap '' TERM; : {marker}; sleep 60")
+    token = tmp_path / "token"
+    token.write_text(token_for(board))
+    command = [*shield_command(board), "--token-file", str(token)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shield:
+        deadline = time.monotonic() + 30
+        while not _processes_with(marker.encode()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        ann = board.member("ann")
+        with ann.connect() as session:
+            stop_execution(ann, session, "board", "an incident", now=datetime.now(UTC))
+        stopped = time.monotonic()
+        while _processes_with(marker.encode()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert time.monotonic() - stopped <= 10 + 1
+        said, _ = shield.communicate(timeout=30)
+    assert (shield.returncode, json.loads(said)["code"]) == (4, "accord-SHD-010")
+    with ann.connect() as session:
+        _, machine, _ = ann.read(session)
+    (record,) = machine.runs.values()
+    assert record.statement is not None
+    assert (record.statement.outcome, record.statement.outputs) == (RunOutcome.FAILED, ())

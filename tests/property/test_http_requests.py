@@ -150,5 +150,5 @@ def test_the_good_requests_are_refused_for_their_content_alone(
         "{board}/statements": "accord-BRD-009",
         "{board}/runs": "accord-ENC-001",
         "/v1/boards": 201,
-        "{board}/releases": "accord-REL-001",
+        "{board}/releases": "accord-REL-020",
     }

@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from starlette.types import ASGIApp
 
 from accord.board import Choice, EnactPolicy, Genesis, Terms
 from accord.channel import TLSIdentity
@@ -356,8 +357,12 @@ def make_genesis(
     *,
     names: tuple[str, ...] = ("ann", "bob"),
     constitution: Mapping[str, Any] = EVERYBODY,
+    extra: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Genesis, Envelope]:
-    """Identities below ``root`` and the genesis that all of them signed; nothing is founded."""
+    """Identities below ``root`` and the genesis that all of them signed; nothing is founded.
+
+    ``extra`` holds, by member, further fields of a charter's member.
+    """
     people = [FileIdentity.create(root / name, name) for name in names]
     known = reference(hardware, Role.SERVICE)
     roles = ["data-owner", *["code-owner"] * (len(names) - 1)]
@@ -367,7 +372,11 @@ def make_genesis(
             "name": "board",
             "founded": format_time(datetime.now(UTC)),
             "members": [
-                {"identity": person.public.to_json(), "roles": [role]}
+                {
+                    "identity": person.public.to_json(),
+                    "roles": [role],
+                    **(extra or {}).get(person.public.name, {}),
+                }
                 for person, role in zip(people, roles, strict=True)
             ],
             "constitution": dict(constitution),
@@ -435,7 +444,14 @@ def service_in_thread(
     """A trust service of any code over real TLS; ``claimed`` is the key its evidence names."""
     tls = TLSIdentity.generate()
     service = make_service(attester, tls_spki_sha256=(claimed or tls).spki_sha256)
-    server = uvicorn.Server(server_config(create_app(service), tls))
+    with running_app(create_app(service), tls) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_app(app: ASGIApp, tls: TLSIdentity) -> Iterator[str]:
+    """The application over real TLS, served by a thread, at the URL."""
+    server = uvicorn.Server(server_config(app, tls))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

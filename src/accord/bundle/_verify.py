@@ -260,8 +260,8 @@ def _facts(report: BundleReport, machine: Machine) -> tuple[str, ...]:
 
 
 _CHANNELS = {
-    Channel.L1: "L1, the secrets were sealed to the attested keys",
-    Channel.L2: "L2, and the evidence proves the connection they were asked for on",
+    Channel.L1: "L1, keys were sealed to the attested key",
+    Channel.L2: "L2, keys were sealed to the attested key, over a connection that evidence proves",
 }
 
 

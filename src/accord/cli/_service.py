@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -42,6 +43,15 @@ def group() -> None:
 @click.option("--state", type=PATH, required=True, help="Folder of its encrypted state.")
 @click.option("--listen", default="127.0.0.1:8443", show_default=True, metavar="HOST:PORT")
 @click.option("--url-file", type=PATH, help="Write the URL here once connections are accepted.")
+@click.option("--log-file", default="-", metavar="FILE", help="Where its log goes; - is stderr.")
+@click.option(
+    "--log-level",
+    type=click.Choice(("error", "warning", "info")),
+    default="warning",
+    show_default=True,
+    help="info: a line for each request.",
+)
+@click.option("--open-metrics", is_flag=True, help="Show /metrics to all, not only to this host.")
 @click.option("--until-eof", is_flag=True, help="End when standard input does (supervisors).")
 @with_output
 def run(
@@ -50,7 +60,10 @@ def run(
     state: Path,
     listen: str,
     url_file: Path | None,
+    log_file: str,
+    log_level: str,
     *,
+    open_metrics: bool,
     until_eof: bool,
 ) -> None:
     """Run the trust service until interrupted. Killed at any moment, it goes on where it was.
@@ -72,6 +85,9 @@ def run(
     out.warn("SIMULATED TEE: root on this machine can read everything")
     with writing(state):
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if log_file != "-":
+        with writing(Path(log_file)):
+            Path(log_file).touch(mode=0o600)
     store = SQLiteStore(state / "state.db", attester.seal_key(STORE_LABEL))
 
     if until_eof:
@@ -85,7 +101,16 @@ def run(
 
     try:
         with writing(Path(listen)):
-            serve(store=store, attester=attester, host=host, port=int(port), ready=ready)
+            serve(
+                store=store,
+                attester=attester,
+                host=host,
+                port=int(port),
+                ready=ready,
+                log_file=log_file,
+                log_level=log_level,
+                open_metrics=open_metrics,
+            )
     finally:
         store.close()
 
@@ -93,6 +118,20 @@ def run(
 def _end_with_standard_input() -> None:
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@group.command("openapi")
+@with_output
+def openapi_(out: Output) -> None:
+    """Print the OpenAPI 3.1 document of the HTTP interface.
+
+    \b
+    Example: accord service openapi > openapi.json
+    """
+    from accord.service import openapi
+
+    document = openapi()
+    out.result(document, json.dumps(document, indent=2, sort_keys=True).splitlines())
 
 
 @group.command()

@@ -11,6 +11,7 @@ from typing import Self
 from accord.client._claim import (
     CLAIM_KIND,
     CONFIG_KIND,
+    REQUESTS_PER_S,
     Founding,
     ServiceClaim,
     ServiceConfig,
@@ -121,11 +122,16 @@ class AttestedService:
         )
 
     def configure(
-        self, owner: FileIdentity, *, founding: Founding, max_boards: int
+        self,
+        owner: FileIdentity,
+        *,
+        founding: Founding,
+        max_boards: int,
+        requests_per_s: int = REQUESTS_PER_S,
     ) -> ServiceConfig:
         """Sets the owner's wishes. Raises ``ClaimInvalidError`` or ``NotClaimedError``."""
         sequence = self.owner().config.sequence + 1
-        config = ServiceConfig(self.identity, sequence, founding, max_boards)
+        config = ServiceConfig(self.identity, sequence, founding, max_boards, requests_per_s)
         return ServiceConfig.from_fields(
             self._send("/v1/config", sign_statement(CONFIG_KIND, config.to_json(), [owner.signer]))
         )

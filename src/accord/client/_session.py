@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -85,11 +85,22 @@ class _HTTP(HTTPConnection):
     def __init__(self, host: str, port: int, context: PinnedContext) -> None:
         super().__init__(host, port, timeout=TIMEOUT_S)
         self._context = context
+        self._unsent = bytearray()
 
     def connect(self) -> None:
+        self._unsent.clear()
         with socket.create_connection((self.host, self.port), TIMEOUT_S) as plain:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock = self._context.wrap_socket(plain)  # It takes the connection over.
+
+    def send(self, data: Any) -> None:
+        """Keeps it until `getresponse`: header and body leave together and wake the peer once."""
+        self._unsent += data
+
+    def getresponse(self) -> HTTPResponse:
+        self.sock.sendall(bytes(self._unsent))
+        self._unsent.clear()
+        return super().getresponse()
 
 
 class Connection:
@@ -218,6 +229,18 @@ def _json(content: bytes) -> JSONValue:
 def _genesis(envelope: bytes) -> Genesis:
     """`verify_genesis` of these very bytes: it depends on nothing else."""
     return verify_genesis(Envelope.from_bytes(envelope, what="genesis"))
+
+
+@dataclass(frozen=True, slots=True)
+class _LogPage:
+    """A part of the log, as the service sent it."""
+
+    entries: list[bytes]
+    following: JSONValue
+    """Where the next page begins; ``None`` after the last one."""
+
+    size: int
+    checkpoint: bytes
 
 
 class TrustSession:
@@ -393,18 +416,41 @@ class TrustSession:
         again, and a log that was rolled back as a whole looks complete: compare with an
         earlier checkpoint. Raises LED, BRD and REL errors.
         """
-        fields = Fields(_json(self._read(f"{self._path}/log", signer)), "log")
-        note = fields.data("checkpoint")
-        entries = fields.take("entries")
-        fields.end()
-        if not isinstance(entries, list):
-            raise ReplyError(detail="no list of entries")
-        ledger, machine = Machine.replay(base64_decode(str(item), what="entry") for item in entries)
-        key, origin = self.keyset.verify_key, log_origin(self.board)
+        first = self._log_page(signer, 0)
+        ledger, machine = Machine.replay(self._log_entries(signer, first))
+        key, origin, note = self.keyset.verify_key, log_origin(self.board), first.checkpoint
         ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
         if machine.board.board != self.board or machine.log_key != key:
             raise LogKeyError(index=0)
         return ledger, machine, note
+
+    def _log_entries(self, signer: Signer, page: _LogPage) -> Iterator[bytes]:
+        """All entries that the checkpoint of the first page covers, however the log grows."""
+        start, size = 0, page.size
+        while True:
+            yield from page.entries
+            start += len(page.entries)
+            if page.size != size or page.following != (start if start < size else None):
+                raise ReplyError(detail="pages of the log that do not fit together")
+            if page.following is None:
+                return
+            page = self._log_page(signer, start, size)
+            if not page.entries:
+                raise ReplyError(detail="an empty page of the log")
+
+    def _log_page(self, signer: Signer, start: int, size: int | None = None) -> _LogPage:
+        query = f"start={start}" if size is None else f"start={start}&size={size}"
+        fields = Fields(_json(self._read(f"{self._path}/log", signer, query)), "log")
+        page = _LogPage(
+            entries=[
+                base64_decode(str(item), what=where) for where, item in fields.items("entries")
+            ],
+            following=fields.take("next"),
+            size=fields.integer("size", minimum=1),
+            checkpoint=fields.data("checkpoint"),
+        )
+        fields.end()
+        return page
 
     def read_object(self, digest: Digest, signer: Signer) -> bytes:
         """A body that the log names by digest, checked against it."""
@@ -414,12 +460,13 @@ class TrustSession:
             raise ReplyError(detail=f"another object than {digest}")
         return body
 
-    def _read(self, path: str, signer: Signer) -> bytes:
+    def _read(self, path: str, signer: Signer, query: str = "") -> bytes:
         request = SignedRequest(
             self.board, path, self._connection.context.pinned or b"", datetime.now(UTC)
         )
         headers = {"Authorization": request.header(signer)}
-        return self._connection.send("GET", path, headers=headers).content
+        target = f"{path}?{query}" if query else path
+        return self._connection.send("GET", target, headers=headers).content
 
 
 def _prove(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from enum import Enum
 from typing import TypeVar
@@ -43,6 +43,11 @@ MAX_ITEMS = 1024
 """Longest list or mapping."""
 
 
+def _are_texts(keys: Iterable[object]) -> bool:
+    # The types of most objects' keys are compared in C; a subclass of ``str`` is text as well.
+    return {*map(type, keys)} <= {str} or all(isinstance(key, str) for key in keys)
+
+
 class Fields:
     """One JSON object being read; every field must be taken, or `end` refuses the rest.
 
@@ -51,7 +56,7 @@ class Fields:
     """
 
     def __init__(self, value: JSONValue, where: str) -> None:
-        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        if not isinstance(value, dict) or not _are_texts(value):
             raise MalformedError(what=where, detail="expected an object")
         if len(value) > MAX_ITEMS:
             raise MalformedError(what=where, detail=f"more than {MAX_ITEMS} fields")
@@ -135,8 +140,12 @@ class Fields:
 
     def data(self, name: str, *, size: int | None = None, limit: int = 1 << 20) -> bytes:
         """Bytes written as base64; ``size`` is exact, ``limit`` the largest, both in bytes."""
-        text = self.text(name, limit=limit * 4 // 3 + 4)
-        value = base64_decode(text, what=self.path(name))
+        text, longest = self.take(name), limit * 4 // 3 + 4
+        if not isinstance(text, str) or len(text) > longest:
+            raise MalformedError(
+                what=self.path(name), detail=f"expected text of at most {longest} characters"
+            )
+        value = base64_decode(text, what=self.path(name))  # Its alphabet holds nothing unsafe.
         if size is not None and len(value) != size:
             raise MalformedError(
                 what=self.path(name), detail=f"expected {size} bytes, found {len(value)}"

@@ -13,6 +13,7 @@ from accord.errors import MalformedError, NotCanonicalError, TooLargeError
 JSONValue = Any
 """What a JSON document holds; typed by `Fields` before anything is done with it."""
 
+_TEXT = frozenset({str})
 _EXACT = 2**53
 """From here on a number is not the same in every reader of JSON."""
 
@@ -35,15 +36,21 @@ def canonical_json(value: JSONValue) -> bytes:
 
 def _is_exact(value: JSONValue) -> bool:
     """Whether ``value`` has no number whose canonical spelling needs thought."""
-    if isinstance(value, dict):
-        return all(type(key) is str and _is_exact(item) for key, item in value.items())
-    if isinstance(value, list):
-        return all(map(_is_exact, value))
-    return (
-        isinstance(value, (str, bool))
-        or value is None
-        or (type(value) is int and abs(value) < _EXACT)
-    )
+    left = [value]
+    for item in left:  # It grows while it is read: no recursion, most of all no call per item.
+        kind = type(item)
+        if kind is dict:
+            if not set(map(type, item)) <= _TEXT:
+                return False
+            left.extend(item.values())
+        elif kind is list:
+            left.extend(item)
+        elif kind is int:
+            if abs(item) >= _EXACT:
+                return False
+        elif not (item is None or isinstance(item, (str, bool))):
+            return False
+    return True
 
 
 def _dumps(value: JSONValue) -> bytes:
@@ -70,11 +77,13 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JS
         raise MalformedError(what=what, detail=detail)
 
     def pairs(items: list[tuple[str, JSONValue]]) -> dict[str, JSONValue]:
-        seen: dict[str, JSONValue] = {}
-        for key, value in items:
-            if key in seen:
-                refuse(f"key {key!r} appears twice")
-            seen[key] = value
+        seen = dict(items)
+        if len(seen) != len(items):
+            known: set[str] = set()
+            for key, _ in items:
+                if key in known:
+                    refuse(f"key {key!r} appears twice")
+                known.add(key)
         return seen
 
     def integer(text: str) -> int:

@@ -227,6 +227,14 @@ class HTTPVersionError(ServiceError):
     hint = "most clients speak HTTP/1.1 unless they are told otherwise"
 
 
+class FramingError(ServiceError):
+    """the request cannot be read in one way only: {detail}"""
+
+    code = "accord-SVC-061"
+    exit_code = ExitCode.USAGE
+    hint = "HTTP libraries do this right; nothing that was sent after it is read"
+
+
 class IdempotencyKeyReusedError(ServiceError):
     """the idempotency key came before with another request"""
 

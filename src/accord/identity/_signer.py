@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -38,7 +39,7 @@ class KeySigner:
 
     private_key: Ed25519PrivateKey
 
-    @property
+    @cached_property
     def verify_key(self) -> VerifyKey:
         raw = self.private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return VerifyKey(raw)

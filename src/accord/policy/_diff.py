@@ -102,6 +102,8 @@ def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
 
 
 def _release_facts(service: Service) -> Iterator[tuple[str, str]]:
+    if service.channel is Channel.L0:
+        yield "release", "GUESTS OF THE KEY BROKER PROTOCOL may fetch its secrets (L0)"
     if service.channel is Channel.L2:
         yield "release", "is given secrets only where evidence proves the very connection (L2)"
     if service.singleton:

@@ -35,6 +35,7 @@ from accord.policy._secrets import AUTHORITY, IDENTITY, MAX_SECRETS
 from accord.policy._service import (
     MAX_FILE,
     MAX_LEASE_S,
+    MAX_PATH,
     MAX_TIMEOUT_S,
     MIN_LEASE_S,
     Channel,
@@ -164,7 +165,7 @@ def _service() -> Schema:
                 "additionalProperties": ref("text"),
                 "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"},
             },
-            "workdir": {**_path("/"), "default": "/tmp"},  # noqa: S108 - within the shield
+            "workdir": {**_path("/", MAX_TEXT), "default": "/tmp"},  # noqa: S108 - within the shield
             "network": choice(Network, Network.NONE),
             "timeout_s": {**integer(1, MAX_TIMEOUT_S), "default": 3600},
             "files": listed(ref("file")),
@@ -201,8 +202,8 @@ def _file() -> Schema:
     )
 
 
-def _path(root: str) -> Schema:
-    return {**text(f"^{root}", f"A plain path below {root}, without `..`."), "maxLength": 4096}
+def _path(root: str, limit: int = MAX_PATH) -> Schema:
+    return {**text(f"^{root}", f"A plain path below {root}, without `..`."), "maxLength": limit}
 
 
 def _flag(default: bool, words: str) -> Schema:  # noqa: FBT001 - a default, not a switch

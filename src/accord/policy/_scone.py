@@ -44,6 +44,7 @@ class Converted:
         yaml, stream = YAML(typ="safe", pure=True), io.StringIO()
         yaml.default_flow_style, yaml.width = False, LINE
         yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel's None
+        yaml.representer.ignore_aliases = lambda *_: True  # Policies may not have any.
         yaml.dump(dict(self.document), stream)
         return stream.getvalue()
 

@@ -24,6 +24,9 @@ MIN_LEASE_S, MAX_LEASE_S = 10, 24 * 3600
 MAX_FILE = 64 << 10
 """Longest content of an injected file, in characters, before secrets are filled in."""
 
+MAX_PATH = 1024
+"""Longest path of an input, an output or a file, in characters."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MODE = re.compile(r"0[0-7]{3}")
 
@@ -43,6 +46,9 @@ class Network(StrEnum):
 class Channel(StrEnum):
     """How closely evidence is tied to the connection (docs/spec/channel.md)."""
 
+    L0 = "L0"
+    """Nor need it be: guests of the Key Broker protocol, whose evidence names no policy, may ask."""
+
     L1 = "L1"
     """The peer's key is pinned to its evidence."""
 
@@ -50,7 +56,8 @@ class Channel(StrEnum):
     """The evidence proves this very TLS connection as well."""
 
     def at_least(self, wanted: Channel) -> bool:
-        return self is Channel.L2 or wanted is Channel.L1
+        levels = list(Channel)
+        return levels.index(self) >= levels.index(wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,14 @@ class Service:
             )
         if not self.command or not self.command[0]:
             raise PolicyContentError(where=f"{where}.command", detail="there is no program")
+        if self.channel is Channel.L0 and (
+            self.singleton or self.identity or self.totp is not None or self.lease_s is not None
+        ):
+            raise PolicyContentError(
+                where=f"{where}.channel",
+                detail="L0 has no place for instance tokens, one-time passwords, certificates"
+                " or leases",
+            )
         if not _plain(self.workdir) or not self.workdir.startswith("/"):
             raise PolicyContentError(
                 where=f"{where}.workdir", detail="expected a plain absolute path"
@@ -237,7 +252,7 @@ def _optional_integer(fields: Fields, name: str, minimum: int, maximum: int) -> 
 
 
 def _path(fields: Fields, root: str) -> str:
-    text = fields.text("at", limit=1024)
+    text = fields.text("at", limit=MAX_PATH)
     path = PurePosixPath(text)
     if not _plain(text) or not path.is_relative_to(root) or text == root:
         raise PolicyContentError(

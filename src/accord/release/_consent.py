@@ -118,14 +118,17 @@ def owners_consent(
     service: Service,
     assurance: Assurance,
     now: datetime,
+    assets: Mapping[str, Digest | None] | None = None,
 ) -> tuple[AssetUse, ...]:
     """The uses that a release would count, if every owner's terms allow it.
 
-    ``uses`` are the releases so far, by offer. That the policy is enacted and the assurance
+    ``uses`` are the releases so far, by offer; ``assets`` those that are used, by default all
+    of the service. That the policy is enacted and the assurance
     attested is *not* checked here. Raises REL errors.
     """
     counted = []
-    for asset, tag in used_assets(policy, service).items():
+    used_now = used_assets(policy, service) if assets is None else assets
+    for asset, tag in used_now.items():
         record = board.assets.get(asset)
         if record is None:
             raise UnknownAssetError(asset=asset)

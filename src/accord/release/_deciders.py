@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 
 from accord.board import Requirement
@@ -20,8 +20,8 @@ def deciding_sets(
 ) -> tuple[frozenset[str], ...]:
     """Minimal sets of ``willing`` members who, with ``approvals``, satisfy all of ``needed``.
 
-    Smaller sets come first. Where there are very many, those after `MAX_SETS`, or beyond
-    `MAX_TRIES` combinations, are left out. Empty where nobody is missing, or nobody could help.
+    Smaller sets come first. Where there are very many, some of them are listed. Empty where
+    nobody is missing, or nobody could help.
     """
     listed = tuple(needed)
 
@@ -40,11 +40,25 @@ def deciding_sets(
         for chosen in combinations(others, size):
             tries += 1
             if tries > MAX_TRIES or len(found) >= MAX_SETS:
-                return tuple(found)
+                return tuple(found) or _some(always, others, satisfied)
             group = always.union(chosen)
             if not any(smaller <= group for smaller in found) and satisfied(group):
                 found.append(group)
     return tuple(found)
+
+
+def _some(
+    always: frozenset[str], others: list[str], satisfied: Callable[[frozenset[str]], bool]
+) -> tuple[frozenset[str], ...]:
+    """Minimal sets without looking for all: of everybody, each in turn is left out first."""
+    found: dict[frozenset[str], None] = {}
+    for first in range(min(len(others), MAX_SETS)):
+        group = always.union(others)
+        for name in (*others[first:], *others[:first]):
+            if satisfied(group - {name}):
+                group -= {name}
+        found[group] = None
+    return tuple(sorted(found, key=lambda group: (len(group), sorted(group))))
 
 
 def _named(needed: tuple[Requirement, ...], name: str) -> bool:

@@ -46,6 +46,7 @@ from accord.release._consent import (
 from accord.release._documents import ServiceStart
 from accord.release._exchange import SecretExport, shared_policy
 from accord.release._records import Release, Renewal
+from accord.release._resource import ResourceRelease, agreed_resource
 from accord.release._run import RunOutcome, RunRecord, RunStatement
 from accord.release._secret_uses import secret_uses
 
@@ -184,7 +185,7 @@ class Machine:
                 # The first start names the log key; every later one must be signed by it.
                 claimed = ServiceStart.from_fields(_peek(envelope, kind)).keyset.verify_key
                 key = self.log_key or claimed
-            case "release" | "renewal" | "enactment" | "export":
+            case "release" | "resource-release" | "renewal" | "enactment" | "export":
                 if self.log_key is None:
                     raise LogKeyError(index=index)
                 key = self.log_key
@@ -274,6 +275,24 @@ class Machine:
         self.runs[release.run] = RunRecord(
             replace(release, result=None), index, lease_until=release.lease_until
         )
+
+    def _resource(self, statement: Statement, index: int, time: datetime) -> None:
+        release = ResourceRelease.from_fields(statement.fields())
+        self._must_be_here(release.board)
+        policy, secret, uses = agreed_resource(
+            self.board,
+            self.uses,
+            policy=release.policy,
+            service=release.service,
+            secret=release.secret.name,
+            run=release.run,
+            assurance=release.assurance,
+            now=time,
+        )
+        if (release.policy_digest, release.secret, release.uses) != (policy.digest, secret, uses):
+            raise ReleaseInvalidError(index=index)
+        for use in uses:
+            self.uses[use.offer] = use.number
 
     def _is_new_step(self, release: Release, service: Service) -> bool:
         """Whether the one-time password, where one is needed, is of a step not used before."""
@@ -374,6 +393,7 @@ def _peek(envelope: Envelope, kind: str) -> Fields:
 _OWN: dict[str, Callable[[Machine, Statement, int, datetime], None]] = {
     "service-start": Machine._start,  # noqa: SLF001 - the table belongs to the class
     "release": Machine._release,  # noqa: SLF001
+    "resource-release": Machine._resource,  # noqa: SLF001
     "renewal": Machine._renew,  # noqa: SLF001
     "run": Machine._run,  # noqa: SLF001
     "export": Machine._export,  # noqa: SLF001

@@ -33,6 +33,11 @@ def secret_uses(
     )
 
 
+def secret_use(board: BoardState, policy: Policy, name: str) -> SecretUse:
+    """`secret_uses` for one secret, which another trust service cannot have. Raises likewise."""
+    return _use(board, policy, name, policy.secrets[name], {})
+
+
 def _use(
     board: BoardState, policy: Policy, name: str, spec: SecretSpec, peers: Mapping[str, Digest]
 ) -> SecretUse:

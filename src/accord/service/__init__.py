@@ -3,7 +3,9 @@
 
 from accord.service._app import create_app
 from accord.service._core import TrustService
+from accord.service._limits import Limits
 from accord.service._memory_store import MemoryStore
+from accord.service._openapi import openapi
 from accord.service._postgres import open_postgres
 from accord.service._server import STORE_LABEL, serve
 from accord.service._sqlite_store import SQLiteStore
@@ -11,11 +13,13 @@ from accord.service._store import Store
 
 __all__ = [
     "STORE_LABEL",
+    "Limits",
     "MemoryStore",
     "SQLiteStore",
     "Store",
     "TrustService",
     "create_app",
     "open_postgres",
+    "openapi",
     "serve",
 ]

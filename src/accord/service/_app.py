@@ -99,7 +99,7 @@ class _Methods:
         method = "GET" if request.method == "HEAD" else request.method
         if method not in self._routes:
             raise MethodNotAllowedError(
-                method=request.method[:20], path=self._path, allowed=self._allowed
+                method=request.method[:20], path=request.scope["path"][:200], allowed=self._allowed
             )
         route, handle = self._routes[method]
         call = Call(request, route)

@@ -167,7 +167,9 @@ class _Call:
 
     def __init__(self, service: ApprovalService, body: bytes) -> None:
         self._service, self._body = service, body
-        self._socket: socket.socket | None = None
+        self._aborted = False
+        self._handle: socket.socket | None = None
+        """The same connection once more, so that it can be ended in mid handshake."""
 
     def answer(self) -> bytes:
         """Raises ``OSError``, ``HTTPException`` or ``ValueError``."""
@@ -176,7 +178,10 @@ class _Call:
         context = PinnedContext()
         context.pinned = self._service.tls_spki_sha256
         with socket.create_connection((host, port), timeout) as plain:
-            self._socket = connected = context.wrap_socket(plain)
+            self._handle = plain.dup()
+            if self._aborted:
+                raise TimeoutError
+            connected = context.wrap_socket(plain)
         path = parts.path or "/"
         with contextlib.closing(connected):
             connection: Any = HTTPConnection(host, port, timeout=timeout)
@@ -192,6 +197,7 @@ class _Call:
 
     def abort(self) -> None:
         """Ends the call, if it still runs: whoever sends a byte a minute is not waited for."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+        self._aborted = True
+        if self._handle is not None:
+            with self._handle, contextlib.suppress(OSError):
+                self._handle.shutdown(socket.SHUT_RDWR)

@@ -75,13 +75,14 @@ class GroupCommit:
     async def settled(self) -> None:
         """Waits until everything added so far is durable. Raises what `check` raises."""
         newest = self._newest
-        if newest is not None:
-            try:
-                # Shielded: a caller that goes away must not take the others' answer along.
-                await asyncio.shield(asyncio.wrap_future(newest))
-            except Exception:  # told by `check`, in our words
-                self.check()
-                raise
+        if newest is None or (newest.done() and newest.exception() is None):
+            return
+        try:
+            # Shielded: a caller that goes away must not take the others' answer along.
+            await asyncio.shield(asyncio.wrap_future(newest))
+        except Exception:  # told by `check`, in our words
+            self.check()
+            raise
 
     def settle_now(self) -> None:
         """`settled` for threads without an event loop."""

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accord.errors import (
     AccordError,
+    FramingError,
     HeaderTooLargeError,
     HTTPVersionError,
     InternalError,
-    MalformedError,
     SlowRequestError,
 )
 from accord.service._call import RECORD, Record
@@ -121,7 +121,7 @@ class _Answer:
 def check(scope: Scope, limits: Limits) -> None:
     """Whether the header can be meant in one way only, and is of a sane size.
 
-    Raises ``HTTPVersionError``, ``HeaderTooLargeError`` or ``MalformedError``.
+    Raises ``HTTPVersionError``, ``HeaderTooLargeError`` or ``FramingError``.
     """
     if scope["http_version"] != "1.1":
         raise HTTPVersionError(found=scope["http_version"])
@@ -134,7 +134,7 @@ def check(scope: Scope, limits: Limits) -> None:
     lengths = names.count(b"content-length")
     # Two readers would see the end of it in two places (RFC 9112 section 6.3).
     if lengths > 1 or (lengths and b"transfer-encoding" in names):
-        raise MalformedError(what="request", detail="its length is given in two ways")
+        raise FramingError(detail="its length is given in two ways")
 
 
 def _hurried(receive: Receive, seconds: float) -> Receive:

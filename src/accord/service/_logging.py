@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 LOGGER = "accord.service"
+_LOGGERS = (LOGGER, "asyncio")
+"""Ours, and that of the event loop, which would print whole tracebacks."""
+
 REQUESTS = logging.getLogger(f"{LOGGER}.requests")
 
 LEVELS = ("error", "warning", "info")
@@ -48,19 +51,21 @@ def start_logging(file: str, level: str) -> logging.Handler:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         handler = logging.FileHandler(Path(file), encoding="utf-8")
     handler.setFormatter(JSONLines())
-    logger = logging.getLogger(LOGGER)
-    logger.addHandler(handler)
-    logger.setLevel(level.upper())
-    logger.propagate = False
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(level.upper() if name == LOGGER else logging.ERROR)
+        logger.propagate = False
     return handler
 
 
 def stop_logging(handler: logging.Handler) -> None:
     """The opposite of `start_logging`."""
-    logger = logging.getLogger(LOGGER)
-    logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
-    logger.propagate = True
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
     handler.close()
 
 

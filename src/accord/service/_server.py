@@ -7,28 +7,31 @@ import asyncio
 import os
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from accord.channel import EXTENSION, Exporter, TLSIdentity
 from accord.evidence import Attester
 from accord.service._app import create_app
 from accord.service._core import TrustService
+from accord.service._http11 import MAX_HEADER_BYTES, DistrustfulProtocol
+from accord.service._logging import STANDARD_ERROR, start_logging, stop_logging
 from accord.service._store import Store
+from accord.service._together import Together
 
 STORE_LABEL = "accord/trust-service/store/v1"
 """What the sealing key of the store is derived for."""
 
 
-class ChannelProtocol(H11Protocol):
+class ChannelProtocol(DistrustfulProtocol):
     """HTTP/1.1 whose requests know the TLS connection that they came over (`EXTENSION`)."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Together(transport, self.loop))
         self.app = _OverConnection(self.app, transport.get_extra_info("ssl_object"))
 
 
@@ -55,8 +58,17 @@ def server_config(app: ASGIApp, tls: TLSIdentity) -> uvicorn.Config:
         server_header=False,
         ssl_context_factory=lambda _config, _default: tls.server_context(),
         timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=64 << 10,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
+
+
+@contextmanager
+def _logging(file: str, level: str) -> Iterator[None]:
+    handler = start_logging(file, level)
+    try:
+        yield
+    finally:
+        stop_logging(handler)
 
 
 def serve(
@@ -66,8 +78,15 @@ def serve(
     host: str,
     port: int,
     ready: Callable[[str], None],
+    log_file: str = STANDARD_ERROR,
+    log_level: str = "warning",
+    open_metrics: bool = False,
 ) -> None:
-    """Serves until interrupted; ``ready`` is told the URL once connections are accepted."""
+    """Serves until interrupted; ``ready`` is told the URL once connections are accepted.
+
+    ``log_level`` info writes a line for each request. Raises ``OSError`` where the log or the
+    address cannot be opened.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A core file would hold every key.
     tls = TLSIdentity.generate()
     service = TrustService(
@@ -77,8 +96,8 @@ def serve(
         clock=lambda: datetime.now(UTC),
         entropy=os.urandom,
     )
-    config = server_config(create_app(service), tls)
-    with socket.create_server((host, port)) as listener:
+    config = server_config(create_app(service, open_metrics=open_metrics), tls)
+    with _logging(log_file, log_level), socket.create_server((host, port)) as listener:
         # Inherited by every connection: without it each answer waits 40 ms for a delayed ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound_host, bound_port = listener.getsockname()[:2]

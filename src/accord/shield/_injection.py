@@ -8,8 +8,9 @@ could not.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from types import MappingProxyType
 from accord.errors import ConfinementError
 from accord.policy import IDENTITY, InjectedFile, Service, names_in
 from accord.secrets import SecretValue, fill, fill_file
+from accord.shield._sandbox import make_folder
 
 PLACE = "/run/.accord"
 """Where the program sees the folder; no policy's own file may be there."""
@@ -47,19 +49,21 @@ def inject(service: Service, secrets: Mapping[str, SecretValue], folder: Path) -
         name: fill(value, secrets, where=f"environment.{name}")
         for name, value in service.environment.items()
     }
-    links = {}
-    if service.files:
-        folder.mkdir(mode=0o755)
-    for number, file in enumerate(service.files):
+    for file in service.files:
         if f"{file.at}/".startswith(f"{PLACE}/"):
             raise ConfinementError(detail=f"{file.at} belongs to the shield")
+    if service.files:
+        with _reported(PLACE):
+            make_folder(folder)
+    for number, file in enumerate(service.files):
         _write(file, number, secrets, folder)
-        links[file.at] = f"{PLACE}/{number}"
     return Injected(
         command=command,
         environment=MappingProxyType(environment),
         read_only=MappingProxyType({PLACE: folder} if service.files else {}),
-        links=MappingProxyType(links),
+        links=MappingProxyType(
+            {file.at: f"{PLACE}/{number}" for number, file in enumerate(service.files)}
+        ),
     )
 
 
@@ -78,9 +82,10 @@ def _write(
 ) -> None:
     content = fill_file(file.content, secrets, where=f"files {file.at}")
     target, temporary = folder / str(number), folder / f".{number}"
-    try:
-        # The folder belongs to the program's user once it runs; so do files made later.
+    with _reported(file.at):
+        # Of the program's user already, so that the file is, whenever it is made.
         owner = folder.stat()
+        temporary.unlink(missing_ok=True)  # Of an attempt for which memory was too small.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as opened:
             opened.write(content)
@@ -88,6 +93,12 @@ def _write(
             os.fchmod(descriptor, int(file.mode, 8))
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         temporary.replace(target)
+
+
+@contextlib.contextmanager
+def _reported(at: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        detail = f"{file.at} cannot be made in private memory: {error.strerror}"
+        detail = f"{at} cannot be made in private memory: {error.strerror}"
         raise ConfinementError(detail=detail) from error

@@ -162,6 +162,16 @@ def run_confined(confinement: Confinement, *, allowed: Callable[[], bool] | None
     )
 
 
+def make_folder(folder: Path) -> None:
+    """An empty folder of the user that the program will be; others may look into it.
+
+    Raises ``OSError``.
+    """
+    folder.mkdir(mode=0o755)
+    if _may_use_another_user():
+        os.chown(folder, _NOBODY, _NOBODY)
+
+
 def _start(
     executable: str, confinement: Confinement, *, other_user: bool, stack: contextlib.ExitStack
 ) -> tuple[subprocess.Popen[bytes], int, socket.socket]:

@@ -279,7 +279,7 @@ class Lying(TrustSession):
 
     answer: bytes = b""
 
-    def _read(self, path: str, signer: Any) -> bytes:  # noqa: ARG002 - it always says the same
+    def _read(self, path: str, signer: Any, query: str = "") -> bytes:  # noqa: ARG002 - one answer
         return self.answer
 
 

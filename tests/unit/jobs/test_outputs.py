@@ -30,7 +30,7 @@ def folder(demo: FinishedDemo, tmp_path_factory: pytest.TempPathFactory) -> Path
 def service(folder: Path) -> Iterator[ServiceProcess]:
     """The demo's trust service, started again on a copy of its state."""
     hardware = Hardware(folder / "simulated-hardware")
-    running = ServiceProcess(hardware, folder / "restarted")
+    running = ServiceProcess(hardware, folder / "restarted", claims=False)
     shutil.copytree(folder / "operator" / "trust-service", running.state)
     yield running.start()
     running.stop()

@@ -139,11 +139,22 @@ def test_folder_of_the_shield_is_not_the_policys(tmp_path: Path) -> None:
         _injection.inject(service, {}, tmp_path / "injected")
 
 
+def test_file_is_made_although_an_earlier_attempt_was_cut_off(tmp_path: Path) -> None:
+    """Memory that was full once does not end the renewals of a certificate for good."""
+    service = service_of(files=[{"at": "/run/x", "content": "{{ accord.word }}"}])
+    folder = tmp_path / "injected"
+    _injection.inject(service, {"word": TEXT}, folder)
+    (folder / ".0").write_text("half of")
+    _injection._write(service.files[0], 0, {"word": RAW}, folder)
+    assert [path.name for path in folder.iterdir()] == ["0"]
+    assert (folder / "0").read_text() == RAW.private.hex()
+
+
 def test_full_memory_is_told_without_the_content(tmp_path: Path) -> None:
     """The name of the policy's file, and what the system said."""
     service = service_of(files=[{"at": "/run/x", "content": "{{ accord.word }}"}])
     (tmp_path / "injected").write_text("in the way")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(ConfinementError, match=r"/run/\.accord cannot be made"):
         _injection.inject(service, {"word": TEXT}, tmp_path / "injected")
     with pytest.raises(ConfinementError, match="/run/x cannot be made") as caught:
         _injection._write(service.files[0], 0, {"word": TEXT}, tmp_path / "injected")
@@ -361,6 +372,19 @@ def test_service_with_another_log_key_is_not_spoken_to(
     with pytest.raises(GrantError, match="another one"):
         open_again(job, identity_of("ann").verify_key)
     assert fake.closed
+
+
+@needs_bwrap
+@pytest.mark.parametrize(("network", "seen"), [("none", "1\n"), ("open", "2\n")])
+def test_program_has_the_network_that_the_policy_says(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, seen: str
+) -> None:
+    """The network namespace of the host, or one of its own with an idle loopback."""
+    mine = Path("/proc/self/ns/net").readlink()
+    script = f'test "$(readlink /proc/self/ns/net)" = "{mine}"; echo $((2 - $?)) > /out/model/seen'
+    fake = FakeService(shell(script, network=network)).install(monkeypatch)
+    run(fake, job)
+    assert (fake.output(job, tmp_path / "seen") / "seen").read_text() == seen
 
 
 # --- outputs and the statement --------------------------------------------------------------
