@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from accord.board import Ballot, Choice, EnactPolicy, Proposal
+from accord.board import Ballot, Choice, EnactPolicy, Genesis, Proposal
 from accord.client import AttestedService, Founding, MemberHome, TrustSession
 from accord.encoding import Digest, Envelope
 from accord.evidence import Role
@@ -26,6 +27,7 @@ from tests.support.live import Board, Hardware, make_genesis, reference, service
 MEMBERS = ("ann", "bob", "cat", "dan", "eve")
 EVERYBODY = {"policy.enact": {"all": ["role:data-owner", "role:code-owner"]}}
 USES = 10_000_000
+_STEP = re.compile(r"(\w+);dur=([0-9.]+)")
 
 
 @dataclass(frozen=True)
@@ -34,50 +36,29 @@ class Place:
 
     url: str
     board: Digest
-    compute_host: Path
+    hardware: Path
 
-    def attester(self) -> SimulatedTDX:
-        return SimulatedPlatform.load(self.compute_host).attester(
-            simulated_measurements(Role.SHIELD)
-        )
+    def shield(self, channel: Channel = Channel.L1) -> Shield:
+        platform = SimulatedPlatform.load(self.hardware / "compute-host")
+        return Shield(self, channel, platform.attester(simulated_measurements(Role.SHIELD)))
 
 
-@dataclass
-class Scene:
-    """A founded board, its one asset and its policy ``job``, enacted by all five members."""
+@dataclass(frozen=True)
+class Members:
+    """What the five members sign."""
 
-    hardware: Hardware
     root: Path
-    url: str
-    board: Board = field(init=False)
-    policy: Policy = field(init=False)
+    hardware: Hardware
+    genesis: Genesis
 
-    def __post_init__(self) -> None:
-        owner = FileIdentity.create(self.root / "owner", "owner")
-        with AttestedService.attest(self.url, service_pins(self.hardware)) as service:
-            service.claim(owner)
-            service.configure(
-                owner, founding=Founding.ANYONE, max_boards=10, requests_per_s=1_000_000
-            )
-        genesis, envelope = make_genesis(
-            self.root, self.hardware, names=MEMBERS, constitution=EVERYBODY
-        )
-        with TrustSession.attest(self.url, genesis) as session:
-            session.found(envelope)
-        for name in MEMBERS:
-            MemberHome.join(self.root / name, genesis, self.url)
-        self.board = Board(self.root, self.hardware, self.url, genesis, MEMBERS, envelope)
-        self.tag = self.board.offer("ann", "records", max_uses=USES)
-        self.policy = self.board.enact({"ann/records": self.tag})
-
-    @property
-    def place(self) -> Place:
-        return Place(self.url, self.board.genesis.digest, self.hardware.compute_host)
+    @classmethod
+    def load(cls, root: Path, hardware: Path) -> Members:
+        return cls(root, Hardware(hardware), MemberHome.load(root / MEMBERS[0]).genesis)
 
     def signer(self, name: str) -> KeySigner:
         return FileIdentity.load(self.root / name).signer
 
-    def small_policy(self, name: str, number: int, predecessor: Digest | None = None) -> Policy:
+    def policy(self, name: str, number: int, predecessor: Digest | None = None) -> Policy:
         """One service without inputs; ``number`` tells versions apart."""
         document: dict[str, Any] = {
             "schema": "accord.policy.v1",
@@ -98,28 +79,54 @@ class Scene:
         return Policy.from_json(document)
 
     def proposal(self, *policies: Policy) -> Envelope:
-        board = self.board.genesis.digest
         expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
-        base = self.board.genesis.charter.digest
-        actions = tuple(map(EnactPolicy, policies))
-        proposal = Proposal(board, "bob", "a policy", base, actions, expires)
+        base, actions = self.genesis.charter.digest, tuple(map(EnactPolicy, policies))
+        proposal = Proposal(self.genesis.digest, "bob", "a policy", base, actions, expires)
         return sign_statement("proposal", proposal.to_json(), [self.signer("bob")])
 
     def ballots(self, proposal: Digest) -> list[Envelope]:
-        board = self.board.genesis.digest
-        return [
-            sign_statement(
-                "ballot",
-                Ballot(board, proposal, name, Choice.APPROVE, 1).to_json(),
-                [self.signer(name)],
+        """Everybody's approval."""
+        found = []
+        for name in MEMBERS:
+            ballot = Ballot(self.genesis.digest, proposal, name, Choice.APPROVE, 1)
+            found.append(sign_statement("ballot", ballot.to_json(), [self.signer(name)]))
+        return found
+
+
+@dataclass
+class Scene:
+    """A claimed service, a board, its one asset and its policy ``job``, enacted by all five."""
+
+    hardware: Hardware
+    root: Path
+    url: str
+    members: Members = field(init=False)
+
+    def __post_init__(self) -> None:
+        owner = FileIdentity.create(self.root / "owner", "owner")
+        with AttestedService.attest(self.url, service_pins(self.hardware)) as service:
+            service.claim(owner)
+            service.configure(
+                owner, founding=Founding.ANYONE, max_boards=10, requests_per_s=1_000_000
             )
-            for name in MEMBERS
-        ]
+        genesis, envelope = make_genesis(
+            self.root, self.hardware, names=MEMBERS, constitution=EVERYBODY
+        )
+        with TrustSession.attest(self.url, genesis) as session:
+            session.found(envelope)
+        for name in MEMBERS:
+            MemberHome.join(self.root / name, genesis, self.url)
+        self.members = Members(self.root, self.hardware, genesis)
+        board = Board(self.root, self.hardware, self.url, genesis, MEMBERS, envelope)
+        board.enact({"ann/records": board.offer("ann", "records", max_uses=USES)})
+
+    def place(self, url: str | None = None) -> Place:
+        return Place(url or self.url, self.members.genesis.digest, self.hardware.root)
 
 
 @dataclass
 class Shield:
-    """An honest shield on one connection; with a new one for each release, or a kept one."""
+    """An honest shield: with a new connection for each release, or with a kept one."""
 
     place: Place
     channel: Channel
@@ -128,31 +135,38 @@ class Shield:
     def connect(self) -> TrustSession:
         return TrustSession.open(self.place.url, self.place.board, channel=self.channel)
 
-    def release(
-        self, session: TrustSession, *, policy: str = "job"
-    ) -> tuple[Mapping[str, float], str]:
-        """Nonce, keys, evidence, release, opening; how long each took, and the service's own."""
+    def release(self, session: TrustSession, *, policy: str = "job") -> Mapping[str, float]:
+        """Nonce, keys, evidence, release, opening: the milliseconds of each, and the service's."""
         clock = [time.perf_counter()]
 
         def lap() -> float:
             clock.append(time.perf_counter())
             return (clock[-1] - clock[-2]) * 1000
 
-        board = self.place.board
-        signer, seal_key = KeySigner(Ed25519PrivateKey.generate()), X25519PrivateKey.generate()
-        public = SealKey(seal_key.public_key().public_bytes_raw())
-        keyset = Keyset(signer.verify_key, public)
+        board, keys, seal_key = self.place.board, _keys(), X25519PrivateKey.generate()
+        keyset = Keyset(keys.verify_key, SealKey(seal_key.public_key().public_bytes_raw()))
         nonce = session.challenge()
-        steps = {"client_nonce": lap()}
-        binding = shield_binding(
-            board, policy, "train", keyset, nonce, exporter=session.binder(nonce)
-        )
+        steps = {"client.nonce": lap()}
+        exporter = session.binder(nonce)
+        binding = shield_binding(board, policy, "train", keyset, nonce, exporter=exporter)
         evidence = self.attester.collect(binding.report_data())
-        steps["client_evidence"] = lap()
+        steps["client.evidence"] = lap()
         request = ReleaseRequest(board, policy, "train", keyset, nonce, evidence, self.channel)
         sealed, timing = session.release(request)
-        steps["client_release"] = lap()
+        steps["client.release"] = lap()
         context = grant_context(board, nonce, keyset)
         open_sealed(sealed, seal_key, purpose=GRANT_PURPOSE, context=context)
-        steps["client_open"] = lap()
-        return steps, timing
+        steps["client.open"] = lap()
+        steps.update((f"service.{step}", float(taken)) for step, taken in _STEP.findall(timing))
+        return steps
+
+    def arrive(self) -> Mapping[str, float]:
+        """`release` over a connection of its own, from the handshake on."""
+        start = time.perf_counter()
+        with self.connect() as session:
+            attested = (time.perf_counter() - start) * 1000
+            return {"client.attest_service": attested, **self.release(session)}
+
+
+def _keys() -> KeySigner:
+    return KeySigner(Ed25519PrivateKey.generate())

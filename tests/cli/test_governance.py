@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,19 @@ import pytest
 from tests.cli.conftest import Command
 from tests.support.board import constitution_json
 from tests.support.live import (
+    ACCORD,
     Board,
     Finished,
     Hardware,
     ServiceProcess,
     make_genesis,
+    reference,
 )
 
 from accord.board import Action
 from accord.client import MemberHome, TrustSession
 from accord.encoding import Envelope, canonical_json
+from accord.evidence import Role
 from accord.identity import FileIdentity
 
 MAJORITY = {"at_least": {"n": 2, "of": "role:code-owner"}}
@@ -196,6 +201,21 @@ def test_token_is_issued_into_a_private_file(
     assert refused.document["code"] == "accord-BRD-016"
 
 
+def test_automated_member_votes_with_evidence(governed: Board, command: Command) -> None:
+    """From where the charter says; its key alone, or another environment, casts no vote."""
+    path = governed.root / "checker.json"
+    path.write_text(json.dumps(reference(governed.hardware, Role.MEMBER)))
+    home = ("--home", governed.home("bob"), "--json")
+    changed = ok(command("member", "update", "bob", "--attestation", path, *home))
+    vote(command, governed, changed["proposal"], "bob", "cid")
+    made = ok(command("member", "update", "ann", "--weight", "2", *home))
+    approve = ("vote", made["proposal"], "--approve", "--digest", made["proposal"], *home)
+    assert command("proposal", *approve).document["code"] == "accord-BRD-014"
+    done = command("proposal", *approve, "--simulated", governed.hardware.compute_host)
+    assert ok(done)["approved"] == ["bob"]
+    assert "SIMULATED" in done.stderr
+
+
 # --- signed elsewhere ------------------------------------------------------------------------
 
 
@@ -235,10 +255,10 @@ def test_member_with_an_external_key_founds_and_votes(
 ) -> None:
     """openssl signs the genesis and a ballot; no private key was ever on this machine's disk."""
     eve = external_member(tmp_path, command)
-    reference = command(
+    measured = command(
         "attest", "reference", "--role", "service", "--simulated", hardware.trust_host, "--json"
     )
-    (tmp_path / "service.json").write_text(reference.stdout)
+    (tmp_path / "service.json").write_text(measured.stdout)
     (tmp_path / "rules.yaml").write_text('{"policy.enact": "member:eve"}')
     FileIdentity.create(tmp_path / "bob", "bob")
     genesis, tbs = tmp_path / "genesis.json", tmp_path / "genesis.tbs"
@@ -353,3 +373,164 @@ def test_proposals_and_stops_can_be_signed_on_another_machine(
     assert "accord-ENC-001" in bad.stderr
     stranger = command("proposal", "finish", tbs, "--signature", signature, "--as", "zoe", *home)
     assert stranger.exit_code == 4
+
+
+# --- everything is shown ---------------------------------------------------------------------
+
+
+def test_whole_charter_is_shown_before_it_is_signed(
+    governed: Board, command: Command, tmp_path: Path
+) -> None:
+    """Weights, vetoes, notice, approval services, environments: nothing hides."""
+    document = governed.genesis.to_json()
+    assert isinstance(document, dict)
+    service = governed.genesis.service[0].to_json()
+    approval = {"url": "https://127.0.0.1:8444/approve", "tls_spki_sha256": "ab" * 32}
+    members = [
+        {**member.to_json(), "weight": 3, "approval": {**approval, "timeout_s": 9}}
+        for member in governed.genesis.members.values()
+    ]
+    members[0]["attestation"] = [service]
+    rules = {
+        "policy.enact": {
+            "approve": {
+                "all": ["affected_owners", {"weighted": {"min": 4, "of": "role:code-owner"}}]
+            },
+            "veto": ["lineage_owners", "member:ann"],
+            "notice_s": 60,
+            "voting_s": 600,
+        },
+        "execution.resume": {"at_least": {"n": 1, "of": "stoppers"}},
+    }
+    path = tmp_path / "rich.json"
+    constitution = constitution_json(rules)
+    path.write_bytes(canonical_json({**document, "members": members, "constitution": constitution}))
+    shown = command("board", "check", path)
+    assert shown.exit_code == 0, shown.stderr
+    absent = "member.add, member.remove, member.update, constitution.replace, service.replace"
+    for line in (
+        "  all of",
+        "    every owner of an asset that is used",
+        "    together at least weight 4 of: everyone with role code-owner",
+        "  at least 1 of: every member who stopped what goes on again",
+        "  veto     every owner of what any asset that is used was computed from",
+        "  veto     member ann",
+        "  notice   60 s after the last approval",
+        "  voting   at most 600 s",
+        "  weight   3",
+        "  asked at https://127.0.0.1:8444/approve (9 s)",
+        f"    TLS key {'ab' * 32}",
+        "  votes from SIMULATED tdx",
+        f"unusual    constitution: without a rule, this can never be done: {absent}",
+    ):
+        assert line in shown.stdout.splitlines(), line
+
+
+def test_proposal_in_its_notice_says_when_it_takes_effect(
+    hardware: Hardware, shared_service: ServiceProcess, command: Command, tmp_path: Path
+) -> None:
+    """And within which time one must vote, where the constitution limits it."""
+    rule = {"approve": "member:ann", "notice_s": 3600, "voting_s": 7200}
+    root = tmp_path / "slow"
+    rules = constitution_json({"policy.enact": "member:ann", "service.replace": rule})
+    genesis, envelope = make_genesis(root, hardware, names=("ann",), constitution=rules)
+    with TrustSession.attest(shared_service.url, genesis) as session:
+        session.found(envelope)
+    MemberHome.join(root / "ann", genesis, shared_service.url)
+    home = ("--home", root / "ann", "--json")
+    action = tmp_path / "service.json"
+    variants = [item.to_json() for item in genesis.service]
+    action.write_text(json.dumps({"action": "service.replace", "service": [*variants, *variants]}))
+    late = command("proposal", "create", action, "--title", "late", "--days", "1", *home)
+    assert late.document["code"] == "accord-BRD-018"
+    made = ok(command("proposal", "create", action, "--title", "soon", *home))
+    assert made["actions"] == ["service.replace by 2 accepted environments"]
+    approve = ("--approve", "--digest", made["proposal"], *home)
+    voted = ok(command("proposal", "vote", made["proposal"], *approve))
+    assert voted["status"] == "notice"
+    text = command("proposal", "show", made["proposal"], "--home", root / "ann")
+    assert f"effect    {voted['takes_effect']}, unless it is vetoed" in text.stdout
+    assert "other trust services are accepted" in text.stdout
+    again = ok(command("proposal", "vote", made["proposal"], *approve))
+    assert again["status"] == "notice"
+
+
+def test_vote_that_was_counted_needs_no_second(governed: Board, command: Command) -> None:
+    """Asked again after the enactment, the command says so; an environment is changed, too."""
+    home = ("--home", governed.home("bob"), "--json")
+    trust = governed.root / "trust.json"
+    service = governed.genesis.service[0].to_json()
+    trust.write_text(json.dumps({"attestation": [service]}))
+    changed = ok(command("member", "update", "ann", "--attestation", trust, *home))
+    assert "ann: other environments may cast its ballots" in changed["charter"]
+    vote(command, governed, changed["proposal"], "bob", "cid")
+    approve = ("--approve", "--digest", changed["proposal"], *home)
+    again = command("proposal", "vote", changed["proposal"], *approve)
+    assert again.exit_code == 0
+    assert "counted before" in again.stderr
+    assert again.document["charter"] == []
+    prepared = command("proposal", "list", "--home", governed.home("cid"))
+    assert "enacted" in prepared.stdout
+    other = ok(
+        command(
+            "member",
+            "update",
+            "ann",
+            "--identity",
+            governed.home("ann") / "identity.json",
+            "--weight",
+            "2",
+            *home,
+        )
+    )
+    assert "ann: weight 1 becomes 2" in other["charter"]
+    wrong = command(
+        "member", "update", "ann", "--identity", governed.home("bob") / "identity.json", *home
+    )
+    assert wrong.document["code"] == "accord-ENC-001"
+
+
+def test_approval_service_runs_as_a_process(governed: Board, tmp_path: Path) -> None:
+    """It prints what the charter must name, keeps its key, and ends when it is told to."""
+    program = tmp_path / "check.sh"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o700)
+    seen = []
+    for _ in range(2):
+        url_file = tmp_path / "url"
+        url_file.unlink(missing_ok=True)
+        arguments = [
+            "member",
+            "approve-serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--check",
+            str(program),
+            "--home",
+            str(governed.home("cid")),
+            "--url-file",
+            str(url_file),
+            "--json",
+            "--simulated",
+            str(governed.hardware.compute_host),
+        ]
+        process = subprocess.Popen(
+            [*ACCORD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        try:
+            deadline = time.monotonic() + 20
+            while not url_file.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert url_file.read_text().startswith("https://127.0.0.1:")
+        finally:
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=20)
+        seen.append(json.loads(said)["tls_spki_sha256"])
+    assert seen[0] == seen[1]
+
+
+def test_approval_service_needs_an_address(governed: Board, command: Command) -> None:
+    """HOST:PORT, and one that is free to be had."""
+    arguments = ("member", "approve-serve", "--check", "true", "--home", governed.home("cid"))
+    assert command(*arguments, "--listen", "nowhere").exit_code == 2
+    assert command(*arguments, "--listen", "192.0.2.1:1").exit_code == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`accord service`: attesting a service without a home, claiming it, and setting its owner's wishes."""
+"""`accord service`: attesting one without a home, claiming it, and setting its owner's wishes."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ SERVICES = st.fixed_dictionaries(
             max_size=2,
             unique_by=lambda item: item["at"],
         ),
-        "channel": st.sampled_from(["L1", "L2"]),
+        "channel": st.sampled_from(["L0", "L1", "L2"]),
         "singleton": st.booleans(),
         "identity": st.booleans(),
         "lease_s": st.integers(10, 12),

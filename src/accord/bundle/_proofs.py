@@ -17,6 +17,8 @@ from accord.policy import AUTHORITY, PUBLIC_KINDS, AttestationVariant
 from accord.release import Machine, Release, Renewal, ballot_binding
 
 _NAMING = frozenset({"service-start", "release", "renewal", "ballot"})
+_ELSEWHERE = frozenset({"export", "resource-release"})
+"""Secrets that went elsewhere than to a run; a bundle has no evidence of who got them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,24 @@ class Proof:
     is_start: bool = False
 
 
-def replay(entries: Iterable[bytes]) -> tuple[Ledger, Machine, tuple[Proof, ...]]:
-    """The log, the state it leads to, and the evidence that it rests on, which is *not* verified.
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A log, the state it leads to, and the evidence that it rests on, which is not verified."""
+
+    ledger: Ledger
+    machine: Machine
+    proofs: tuple[Proof, ...]
+    elsewhere: tuple[int, ...]
+    """Entries about secrets that went to other guests and trust services."""
+
+
+def replay(entries: Iterable[bytes]) -> Replayed:
+    """Replays a log from its first entry on; evidence is *not* verified.
 
     Raises what `Machine.replay` raises, and ``BundleContentError`` for an enactment that leaves
     out what everybody must be able to see.
     """
-    ledger, machine, proofs = Ledger(), None, []
+    ledger, machine, proofs, elsewhere = Ledger(), None, list[Proof](), list[int]()
     for data in entries:
         entry = ledger.extend(data)
         if machine is None:
@@ -51,12 +64,14 @@ def replay(entries: Iterable[bytes]) -> tuple[Ledger, Machine, tuple[Proof, ...]
         statement = machine.apply(entry)
         if statement.kind == "enactment":
             _check_public(statement, machine, entry.index)
+        if statement.kind in _ELSEWHERE:
+            elsewhere.append(entry.index)
         proof = _proof(statement, machine, entry)
         if proof is not None:
             proofs.append(proof)
     if machine is None:
         raise BundleContentError(detail="the log is empty")
-    return ledger, machine, tuple(proofs)
+    return Replayed(ledger, machine, tuple(proofs), tuple(elsewhere))
 
 
 def named_evidence(entries: Iterable[bytes]) -> list[Digest]:

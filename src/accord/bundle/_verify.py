@@ -11,7 +11,7 @@ from pathlib import Path
 
 from accord.board import Freshness, Genesis
 from accord.bundle._files import CHECKPOINT, BundleFiles, entry_name, object_name
-from accord.bundle._proofs import Proof, replay
+from accord.bundle._proofs import Proof, Replayed, replay
 from accord.encoding import Digest, JSONValue, format_time, sha256
 from accord.errors import AccordError, BundleContentError, BundleFileError, BundleGenesisError
 from accord.evidence import (
@@ -112,7 +112,8 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
     # (2) The entries are a whole log, in order, with nothing beside them.
     # (3) Entry 0 is the genesis of the board that the caller means, signed by every founder;
     #     replaying the rest re-checks every signature, vote, term and use.
-    ledger, machine, proofs = replay(_entries(bundle))
+    replayed = replay(_entries(bundle))
+    ledger, machine = replayed.ledger, replayed.machine
     found = machine.board.board
     if genesis is not None and found != genesis:
         raise BundleGenesisError(found=found, expected=genesis)
@@ -131,7 +132,7 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
     # (5) Evidence of every service start, release, renewal and automated ballot, as of the time
     #     it was used, by the charter and the policy that were in force then.
     evidence = _Evidence(bundle, machine.board.genesis)
-    claims = _appraise_all(proofs, evidence)
+    claims = _appraise_all(replayed.proofs, evidence)
     evidence.refuse_unused()
     # (6) The run is there, and ended.
     record = machine.runs.get(bundle.run)
@@ -153,7 +154,7 @@ def _verify(bundle: BundleFiles, genesis: Digest | None) -> BundleReport:
     return replace(
         report,
         facts=_facts(report, machine),
-        not_proven=_not_proven(report, machine),
+        not_proven=_not_proven(report, replayed),
     )
 
 
@@ -273,9 +274,9 @@ def _service(machine: Machine, release: Release) -> Service:
     return machine.policy_of(release).services[release.service]
 
 
-def _not_proven(report: BundleReport, machine: Machine) -> tuple[str, ...]:
-    genesis, release = machine.board.genesis, report.record.release
-    service = _service(machine, release)
+def _not_proven(report: BundleReport, replayed: Replayed) -> tuple[str, ...]:
+    genesis, release = replayed.machine.board.genesis, report.record.release
+    service = _service(replayed.machine, release)
     open_points = []
     if not report.genesis_pinned:
         open_points.append(
@@ -290,6 +291,11 @@ def _not_proven(report: BundleReport, machine: Machine) -> tuple[str, ...]:
         open_points.append("that the run did its work: it FAILED and has no outputs")
     if service.network is Network.OPEN:
         open_points.append("that nothing else left: the policy let the program use the network")
+    if replayed.elsewhere:
+        listed = ", ".join(map(str, replayed.elsewhere))
+        open_points.append(
+            f"who got the secrets that went elsewhere than to runs: entries {listed}"
+        )
     open_points.append("the times: they are the trust service's clock")
     open_points.append("what the outputs contain, and what they reveal about the inputs")
     return tuple(open_points)

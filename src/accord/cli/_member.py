@@ -22,7 +22,7 @@ from accord.cli._options import (
     writing,
 )
 from accord.cli._output import Output, table
-from accord.cli._proposing import make_proposal, proposing_options
+from accord.cli._proposing import make_proposal, member_environment, proposing_options
 from accord.client import (
     MemberHome,
     Unsigned,
@@ -351,13 +351,8 @@ def approve_serve(
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
         message = f"{listen!r} is not HOST:PORT"
         raise click.BadParameter(message, param_hint="--listen")
-    member, attester = MemberHome.load(home, service=service_url()), None
-    if simulated is not None:
-        from accord.evidence import Role
-        from accord.testing import SimulatedPlatform, simulated_measurements
-
-        attester = SimulatedPlatform.load(simulated).attester(simulated_measurements(Role.MEMBER))
-        out.warn("SIMULATED TEE: root on this machine can read everything")
+    member = MemberHome.load(home, service=service_url())
+    attester = None if simulated is None else member_environment(out, simulated)
     tls = load_tls(home)
     program = check_by_program([check], timeout_s=timeout, reject_on_failure=reject_on_failure)
     with (

@@ -25,6 +25,8 @@ from accord.cli._proposing import (
     changes_of,
     describe,
     make_proposal,
+    member_environment,
+    outcome_text,
     proposal_text,
     proposing_options,
     reviewed_digest,
@@ -47,9 +49,10 @@ from accord.errors import (
     NotAMemberError,
     UnknownProposalError,
 )
+from accord.evidence import Attester
 from accord.ledger import Ledger
 from accord.policy import Policy, parse_yaml
-from accord.release import Machine, Outcome
+from accord.release import Machine
 
 
 @click.group("proposal")
@@ -188,9 +191,19 @@ def missing(out: Output, proposal: str, home: Path) -> None:
     "--digest",
     help="Digest of the policy, or the proposal's id, that you reviewed (instead of the prompt).",
 )
+@click.option(
+    "--simulated", type=PATH, metavar="PLATFORM", help="Of an automated member: where it runs."
+)
 @home_option
 @with_output
-def vote(out: Output, proposal: str, choice: str | None, digest: str | None, home: Path) -> None:
+def vote(
+    out: Output,
+    proposal: str,
+    choice: str | None,
+    digest: str | None,
+    simulated: Path | None,
+    home: Path,
+) -> None:
     """Vote on PROPOSAL with your own key, after reading what it changes.
 
     A proposal of one policy is confirmed by the policy's digest, every other by its own id.
@@ -205,7 +218,8 @@ def vote(out: Output, proposal: str, choice: str | None, digest: str | None, hom
         record = find_proposal(machine, proposal)
         expected, what = reviewed_digest(record, digest)
         confirm(out, digest, expected, what=what, shown=proposal_text(machine, record))
-        cast_vote(out, member, session, record, chosen)
+        attester = None if simulated is None else member_environment(out, simulated)
+        cast_vote(out, member, session, record, chosen, attester=attester)
         _, machine, _ = member.read(session)
     show_proposal(out, machine, find_proposal(machine, record.id))
 
@@ -216,13 +230,15 @@ def cast_vote(
     session: TrustSession,
     record: ProposalRecord,
     choice: Choice,
+    *,
+    attester: Attester | None = None,
 ) -> None:
     """Votes, unless this very vote was counted and the proposal is enacted."""
     earlier = record.ballots.get(member.name)
     if record.enacted and earlier is not None and earlier.choice is choice:
         out.note("this vote was counted before; nothing to do")
         return
-    index = cast(member, session, record, choice)
+    index = cast(member, session, record, choice, attester=attester)
     out.fact(f"{member.name} voted to {choice.value}, entry {index}")
 
 
@@ -276,7 +292,7 @@ def simulate(out: Output, what: str, home: Path) -> None:
         outcome = foresee(
             machine, proposal, now=now, evidence_of=evidence_of, time_of=_times(ledger)
         )
-    out.result(outcome.to_json(), _outcome_text(outcome))
+    out.result(outcome.to_json(), outcome_text(outcome))
 
 
 def _proposal_of(what: str, member: MemberHome, machine: Machine, now: datetime) -> Proposal:
@@ -298,32 +314,6 @@ def _proposal_of(what: str, member: MemberHome, machine: Machine, now: datetime)
 
 def _times(ledger: Ledger) -> Callable[[int], datetime]:
     return lambda index: ledger.entry(index).time
-
-
-def _outcome_text(outcome: Outcome) -> list[str]:
-    lines: list[str] = []
-    for trace in outcome.rules:
-        words = ", ".join(trace.missing) or "satisfied"
-        lines.append(f"rule      {trace.requirement.action.value} ({trace.requirement.source})")
-        lines.append(f"  {words}")
-    lines += [f"suffices  {', '.join(sorted(group_))}" for group_ in outcome.deciders]
-    if not outcome.possible:
-        lines.append("suffices  nobody: it cannot be enacted any more")
-    if outcome.vetoers:
-        lines.append(f"veto      {', '.join(sorted(outcome.vetoers))}")
-    lines.append(f"notice    {outcome.notice_s} s")
-    lines += [f"charter   {words}" for words in outcome.charter]
-    for policy in outcome.policies:
-        lines.append(f"policy    {policy.policy}, digest {policy.digest}")
-        lines += [f"  {change.sign} {change.sentence}" for change in policy.changes]
-        lines += [f"  secret {name}: {fate.value}" for name, fate in policy.fates.items()]
-    for what, losses in (
-        ("ends", outcome.ended),
-        ("breaks", outcome.broken),
-        ("refuses", outcome.refused),
-    ):
-        lines += [f"{what:<9} {loss.what}: {loss.reason}" for loss in losses]
-    return lines
 
 
 # --- signed elsewhere ------------------------------------------------------------------------

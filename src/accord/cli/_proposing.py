@@ -27,9 +27,10 @@ from accord.board import (
 from accord.cli._options import PATH, service_url, write_file
 from accord.cli._output import Output
 from accord.client import MemberHome, Unsigned, find_proposal, find_same, propose
-from accord.encoding import Digest, JSONValue, canonical_json, format_time
+from accord.encoding import Digest, JSONValue, canonical_json, format_time, sha256
+from accord.evidence import Attester
 from accord.policy import Policy, diff
-from accord.release import Machine, charter_changes
+from accord.release import Machine, Outcome, charter_changes
 
 MAX_DAYS = 3650
 """Longest time for which a proposal may be voted on."""
@@ -103,6 +104,15 @@ def expiry(
     seconds = [USUAL_DAYS * 24 * 3600]
     seconds += [limit - min(_MARGIN_S, limit // 10) for limit in limits if limit is not None]
     return now + timedelta(seconds=min(seconds))
+
+
+def member_environment(out: Output, platform: Path) -> Attester:
+    """The simulated environment in which an automated member decides."""
+    from accord.evidence import Role
+    from accord.testing import SimulatedPlatform, simulated_measurements
+
+    out.warn("SIMULATED TEE: root on this machine can read everything")
+    return SimulatedPlatform.load(platform).attester(simulated_measurements(Role.MEMBER))
 
 
 # --- signed elsewhere ------------------------------------------------------------------------
@@ -203,9 +213,7 @@ def action_line(machine: Machine, item: ProposedAction) -> str:
             return f"execution.resume {stop}{scope}"
 
 
-def _digest_of(document: JSONValue) -> str:
-    from accord.encoding import sha256
-
+def _digest_of(document: JSONValue) -> Digest:
     return sha256(canonical_json(document))
 
 
@@ -258,3 +266,30 @@ def show_proposal(out: Output, machine: Machine, record: ProposalRecord) -> None
         "charter": charter_words(machine, record),
     }
     out.result(document, proposal_text(machine, record))
+
+
+def outcome_text(outcome: Outcome) -> list[str]:
+    """Everything that a simulation foresees."""
+    lines: list[str] = []
+    for trace in outcome.rules:
+        words = ", ".join(trace.missing) or "satisfied"
+        lines.append(f"rule      {trace.requirement.action.value} ({trace.requirement.source})")
+        lines.append(f"  {words}")
+    lines += [f"suffices  {', '.join(sorted(group))}" for group in outcome.deciders]
+    if not outcome.possible:
+        lines.append("suffices  nobody: it cannot be enacted any more")
+    if outcome.vetoers:
+        lines.append(f"veto      {', '.join(sorted(outcome.vetoers))}")
+    lines.append(f"notice    {outcome.notice_s} s")
+    lines += [f"charter   {words}" for words in outcome.charter]
+    for policy in outcome.policies:
+        lines.append(f"policy    {policy.policy}, digest {policy.digest}")
+        lines += [f"  {change.sign} {change.sentence}" for change in policy.changes]
+        lines += [f"  secret {name}: {fate.value}" for name, fate in policy.fates.items()]
+    for what, losses in (
+        ("ends", outcome.ended),
+        ("breaks", outcome.broken),
+        ("refuses", outcome.refused),
+    ):
+        lines += [f"{what:<9} {loss.what}: {loss.reason}" for loss in losses]
+    return lines

@@ -27,8 +27,9 @@ from accord.cli._service_pins import pins_options, read_pins
 
 if TYPE_CHECKING:
     from accord.client import ServiceClaim, ServiceConfig, ServicePins
-    from accord.evidence import AttestationResult, Claims
+    from accord.evidence import AttestationResult, Attester, Claims
     from accord.identity import Keyset
+    from accord.service import Store
 
 MAX_PORT = 65535
 
@@ -40,7 +41,13 @@ def group() -> None:
 
 @group.command()
 @simulated_option
-@click.option("--state", type=PATH, required=True, help="Folder of its encrypted state.")
+@click.option("--state", type=PATH, help="Folder of its encrypted state.")
+@click.option(
+    "--database",
+    envvar="ACCORD_DATABASE",
+    metavar="CONNINFO",
+    help="PostgreSQL instead of --state; with a password, use ACCORD_DATABASE.",
+)
 @click.option("--listen", default="127.0.0.1:8443", show_default=True, metavar="HOST:PORT")
 @click.option("--url-file", type=PATH, help="Write the URL here once connections are accepted.")
 @click.option("--log-file", default="-", metavar="FILE", help="Where its log goes; - is stderr.")
@@ -52,16 +59,21 @@ def group() -> None:
     help="info: a line for each request.",
 )
 @click.option("--open-metrics", is_flag=True, help="Show /metrics to all, not only to this host.")
+@click.option("--kbs-board", metavar="DIGEST", help="Answer guests of the Key Broker protocol.")
+@click.option("--kbs-collateral", type=PATH, help="Cache of endorsements for those guests.")
 @click.option("--until-eof", is_flag=True, help="End when standard input does (supervisors).")
 @with_output
 def run(
     out: Output,
     simulated: Path,
-    state: Path,
+    state: Path | None,
+    database: str | None,
     listen: str,
     url_file: Path | None,
     log_file: str,
     log_level: str,
+    kbs_board: str | None,
+    kbs_collateral: Path | None,
     *,
     open_metrics: bool,
     until_eof: bool,
@@ -71,9 +83,10 @@ def run(
     \b
     Example: accord service run --simulated simulated-hardware/host-1 --state trust-service
     """
+    from accord.collateral import CollateralCache
     from accord.evidence import Role
     from accord.identity import write_whole
-    from accord.service import STORE_LABEL, SQLiteStore, serve
+    from accord.service import serve
     from accord.testing import SimulatedPlatform, simulated_measurements
 
     host, _, port = listen.rpartition(":")
@@ -83,12 +96,10 @@ def run(
     platform = SimulatedPlatform.load(simulated)
     attester = platform.attester(simulated_measurements(Role.SERVICE))
     out.warn("SIMULATED TEE: root on this machine can read everything")
-    with writing(state):
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
     if log_file != "-":
         with writing(Path(log_file)):
             Path(log_file).touch(mode=0o600)
-    store = SQLiteStore(state / "state.db", attester.seal_key(STORE_LABEL))
+    store = _open_store(state, database, attester)
 
     if until_eof:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
@@ -110,9 +121,27 @@ def run(
                 log_file=log_file,
                 log_level=log_level,
                 open_metrics=open_metrics,
+                kbs_board=None
+                if kbs_board is None
+                else read_digest(kbs_board, option="--kbs-board"),
+                kbs_collateral=None if kbs_collateral is None else CollateralCache(kbs_collateral),
             )
     finally:
         store.close()
+
+
+def _open_store(state: Path | None, database: str | None, attester: Attester) -> Store:
+    """Raises ``click.UsageError`` unless one place was named, and what the store raises."""
+    from accord.service import STORE_LABEL, SQLiteStore, open_postgres
+
+    key = attester.seal_key(STORE_LABEL)
+    if database is not None and state is None:
+        return open_postgres(database, key)
+    if state is None or database is not None:
+        raise click.UsageError("say where its state is: --state or --database")
+    with writing(state):
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return SQLiteStore(state / "state.db", key)
 
 
 def _end_with_standard_input() -> None:

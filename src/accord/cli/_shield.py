@@ -44,7 +44,7 @@ def group() -> None:
 @click.option("--otp-file", type=PATH, help="File with the one-time password, - for stdin.")
 @click.option(
     "--channel",
-    type=click.Choice([level.value for level in Channel]),
+    type=click.Choice([Channel.L1.value, Channel.L2.value]),
     help="Channel level [default: L2 where the connection can, else L1].",
 )
 @click.option("--memory", type=PATH, help="Mount point of private memory [default: a new one].")

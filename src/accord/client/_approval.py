@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from accord.board import (
@@ -15,13 +14,13 @@ from accord.board import (
     ProposalRecord,
     ProposalStatus,
 )
-from accord.client._votes import next_ballot
+from accord.client._votes import next_ballot, with_evidence
 from accord.encoding import JSONValue
 from accord.errors import ApprovalRefusedError, WrongBoardError
 from accord.evidence import Attester
 from accord.identity import FileIdentity, sign_statement, verify_statement
 from accord.policy import diff
-from accord.release import Machine, ballot_binding
+from accord.release import Machine
 
 Check = Callable[[JSONValue], Choice | None]
 """What a member's own program says of a case; ``None``: no vote."""
@@ -55,6 +54,9 @@ def proposal_asked_about(
     status = board.status(record, now)
     if status not in (ProposalStatus.OPEN, ProposalStatus.NOTICE):
         raise ApprovalRefusedError(detail=f"the proposal is {status.value}")
+    # (5) The member has not voted: whoever asks again must not undo what a person has decided.
+    if member in record.ballots:
+        raise ApprovalRefusedError(detail=f"{member} has voted")
     return record
 
 
@@ -98,15 +100,7 @@ def answer_request(
     ballot = next_ballot(record, name, choice, challenge=request.nonce)
     evidence = None
     if attester is not None:
-        binding = ballot_binding(
-            request.board,
-            record.id,
-            choice=choice.value,
-            sequence=ballot.sequence,
-            key=identity.public.verify_key,
-            nonce=request.nonce,
-        )
-        evidence = attester.collect(binding.report_data())
-        ballot = replace(ballot, evidence=evidence.digest)
+        key = identity.public.verify_key
+        ballot, evidence = with_evidence(ballot, key, request.nonce, attester)
     envelope = sign_statement("ballot", ballot.to_json(), [identity.signer])
     return ApprovalAnswer(envelope, None if evidence is None else evidence.to_json())

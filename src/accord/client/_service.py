@@ -16,7 +16,8 @@ from accord.client._claim import (
     ServiceClaim,
     ServiceConfig,
 )
-from accord.client._session import Connection, prove_environment
+from accord.client._proof import prove_environment
+from accord.client._session import Connection
 from accord.encoding import Digest, Envelope, Fields
 from accord.errors import ServiceIdentityError
 from accord.evidence import AttestationResult, Claims, appraise

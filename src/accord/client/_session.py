@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,14 +14,15 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from accord.board import Genesis, verify_genesis
+from accord.board import Genesis
 from accord.channel import PinnedContext, Side, SignedRequest, binder, from_problem
+from accord.client._log import LogPages
+from accord.client._proof import prove_first, prove_service
 from accord.encoding import (
     Digest,
     Envelope,
     Fields,
     JSONValue,
-    base64_decode,
     base64_encode,
     canonical_json,
     parse_json,
@@ -31,16 +30,14 @@ from accord.encoding import (
 )
 from accord.errors import (
     AccordError,
-    GenesisError,
     LogKeyError,
     MalformedError,
-    PinMismatchError,
     ReplyError,
     ServiceChangedError,
     TooLargeError,
     UnreachableError,
 )
-from accord.evidence import AttestationResult, Claims, Evidence, Purpose, appraise, verify
+from accord.evidence import AttestationResult, Evidence, Purpose
 from accord.identity import Keyset, Signer, Statement, verify_statement
 from accord.ledger import Ledger, verify_checkpoint
 from accord.policy import Channel
@@ -53,7 +50,6 @@ from accord.release import (
     Refusal,
     ReleaseRequest,
     log_origin,
-    service_binding,
 )
 
 MAX_REPLY_BYTES = 64 << 20
@@ -225,24 +221,6 @@ def _json(content: bytes) -> JSONValue:
         raise ReplyError(detail="something that is not JSON") from exc
 
 
-@functools.lru_cache(maxsize=8)
-def _genesis(envelope: bytes) -> Genesis:
-    """`verify_genesis` of these very bytes: it depends on nothing else."""
-    return verify_genesis(Envelope.from_bytes(envelope, what="genesis"))
-
-
-@dataclass(frozen=True, slots=True)
-class _LogPage:
-    """A part of the log, as the service sent it."""
-
-    entries: list[bytes]
-    following: JSONValue
-    """Where the next page begins; ``None`` after the last one."""
-
-    size: int
-    checkpoint: bytes
-
-
 class TrustSession:
     """A trust service whose evidence satisfied the board's founders' conditions."""
 
@@ -275,17 +253,14 @@ class TrustSession:
 
     @classmethod
     def open(cls, url: str, board: Digest, *, channel: Channel = DEFAULT_CHANNEL) -> TrustSession:
-        """Fetches the genesis that ``board`` names, then attests the service by it.
+        """Fetches the genesis that ``board`` names, and attests the service by it.
 
         Raises ``GenesisError`` where the service has another, CHN and ATT errors.
         """
         connection = Connection(url)
         with connection.closed_on_failure():
-            path = f"/v1/boards/{board.removeprefix('sha256:')}/genesis"
-            genesis = _genesis(connection.send("GET", path).content)
-            if genesis.digest != board:
-                raise GenesisError(detail=f"the service sent board {genesis.digest}, not {board}")
-            return cls._attest(connection, genesis, channel)
+            genesis, keyset, result = prove_first(connection, board, channel)
+            return cls._attested(connection, genesis, keyset, result, channel)
 
     @classmethod
     def attest(
@@ -294,16 +269,23 @@ class TrustSession:
         """Attests the service by a genesis that the caller already trusts."""
         connection = Connection(url)
         with connection.closed_on_failure():
-            return cls._attest(connection, genesis, channel)
+            keyset, result = prove_service(connection, genesis, channel)
+            return cls._attested(connection, genesis, keyset, result, channel)
 
     @classmethod
-    def _attest(cls, connection: Connection, genesis: Genesis, channel: Channel) -> TrustSession:
-        keyset, result = _prove(connection, genesis, channel)
+    def _attested(
+        cls,
+        connection: Connection,
+        genesis: Genesis,
+        keyset: Keyset,
+        result: AttestationResult,
+        channel: Channel,
+    ) -> TrustSession:
         connection.attested = True
         if channel is Channel.L2:
 
             def prove() -> None:
-                if _prove(connection, genesis, channel)[0] != keyset:
+                if prove_service(connection, genesis, channel)[0] != keyset:
                     raise ServiceChangedError(url=connection.url)
 
             connection.prove = prove
@@ -416,41 +398,13 @@ class TrustSession:
         again, and a log that was rolled back as a whole looks complete: compare with an
         earlier checkpoint. Raises LED, BRD and REL errors.
         """
-        first = self._log_page(signer, 0)
-        ledger, machine = Machine.replay(self._log_entries(signer, first))
-        key, origin, note = self.keyset.verify_key, log_origin(self.board), first.checkpoint
+        pages = LogPages(lambda query: self._read(f"{self._path}/log", signer, query))
+        ledger, machine = Machine.replay(pages)
+        key, origin, note = self.keyset.verify_key, log_origin(self.board), pages.checkpoint
         ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
         if machine.board.board != self.board or machine.log_key != key:
             raise LogKeyError(index=0)
         return ledger, machine, note
-
-    def _log_entries(self, signer: Signer, page: _LogPage) -> Iterator[bytes]:
-        """All entries that the checkpoint of the first page covers, however the log grows."""
-        start, size = 0, page.size
-        while True:
-            yield from page.entries
-            start += len(page.entries)
-            if page.size != size or page.following != (start if start < size else None):
-                raise ReplyError(detail="pages of the log that do not fit together")
-            if page.following is None:
-                return
-            page = self._log_page(signer, start, size)
-            if not page.entries:
-                raise ReplyError(detail="an empty page of the log")
-
-    def _log_page(self, signer: Signer, start: int, size: int | None = None) -> _LogPage:
-        query = f"start={start}" if size is None else f"start={start}&size={size}"
-        fields = Fields(_json(self._read(f"{self._path}/log", signer, query)), "log")
-        page = _LogPage(
-            entries=[
-                base64_decode(str(item), what=where) for where, item in fields.items("entries")
-            ],
-            following=fields.take("next"),
-            size=fields.integer("size", minimum=1),
-            checkpoint=fields.data("checkpoint"),
-        )
-        fields.end()
-        return page
 
     def read_object(self, digest: Digest, signer: Signer) -> bytes:
         """A body that the log names by digest, checked against it."""
@@ -467,44 +421,3 @@ class TrustSession:
         headers = {"Authorization": request.header(signer)}
         target = f"{path}?{query}" if query else path
         return self._connection.send("GET", target, headers=headers).content
-
-
-def _prove(
-    connection: Connection, genesis: Genesis, channel: Channel
-) -> tuple[Keyset, AttestationResult]:
-    """Has the peer prove, over the connection that is open now, who it is. CHN and ATT errors."""
-    keyset, claims = prove_environment(connection, genesis.digest, genesis.anchors, channel)
-    # (4) The service is one that the founders accept.
-    return keyset, appraise(claims, genesis.service, now=datetime.now(UTC))
-
-
-def prove_environment(
-    connection: Connection, board: Digest, anchors: Sequence[Digest], channel: Channel
-) -> tuple[Keyset, Claims]:
-    """The keys of the peer, and what its evidence proves of where it runs, under ``anchors``.
-
-    Whether anybody should accept that environment is *not* decided here. CHN and ATT errors.
-    """
-    # (1) A fresh nonce, so that the evidence is of now.
-    nonce = os.urandom(NONCE_BYTES)
-    request: dict[str, JSONValue] = {"board": board, "nonce": base64_encode(nonce)}
-    if channel is Channel.L2:
-        request["level"] = 2
-    fields = connection.fields("POST", "/v1/attest", request)
-    keyset = Keyset.from_fields(fields.object("keyset"))
-    evidence = Evidence.from_fields(fields.object("evidence"))
-    fields.end()
-    # (2) The key that answered this TLS connection is the one in the key set.
-    if keyset.tls_spki_sha256 is None or keyset.tls_spki_sha256 != connection.context.pinned:
-        raise PinMismatchError(url=connection.url)
-    # (3) The evidence is genuine under the founders' anchors and binds nonce and keys,
-    #     and at level 2 this connection.
-    exporter = connection.binder(Side.SERVER, nonce) if channel is Channel.L2 else None
-    now = datetime.now(UTC)
-    claims = verify(
-        evidence,
-        anchors=anchors,
-        now=now,
-        binding=service_binding(board, keyset, nonce, Purpose.CHANNEL, exporter=exporter),
-    )
-    return keyset, claims

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from accord.board import (
@@ -25,8 +26,9 @@ from accord.client._home import MemberHome
 from accord.client._session import TrustSession
 from accord.encoding import Digest
 from accord.errors import UnknownProposalError, UnknownStopError
-from accord.identity import sign_statement
-from accord.release import TOKEN_BYTES, Machine
+from accord.evidence import Attester, Evidence, Purpose
+from accord.identity import VerifyKey, sign_statement
+from accord.release import TOKEN_BYTES, Machine, ballot_binding
 
 _UNDECIDED = (ProposalStatus.OPEN, ProposalStatus.NOTICE)
 
@@ -115,15 +117,47 @@ def next_ballot(
     return Ballot(board, record.id, member, choice, sequence, challenge=challenge)
 
 
+def with_evidence(
+    ballot: Ballot, key: VerifyKey, nonce: bytes, attester: Attester
+) -> tuple[Ballot, Evidence]:
+    """The ballot of an automated member, and evidence of where it was decided.
+
+    ``nonce`` is the ballot's challenge.
+    """
+    binding = ballot_binding(
+        ballot.board,
+        ballot.proposal,
+        choice=ballot.choice.value,
+        sequence=ballot.sequence,
+        key=key,
+        nonce=nonce,
+    )
+    evidence = attester.collect(binding.report_data())
+    return replace(ballot, evidence=evidence.digest), evidence
+
+
 def vote(
     home: MemberHome,
     session: TrustSession,
     record: ProposalRecord,
     choice: Choice,
+    *,
+    attester: Attester | None = None,
 ) -> int:
-    """Casts or changes the member's vote; the same vote again changes nothing."""
-    ballot = next_ballot(record, home.name, choice)
-    return session.submit(sign_statement("ballot", ballot.to_json(), [home.identity.signer]))
+    """Casts or changes the member's vote; the same vote again changes nothing.
+
+    ``attester`` is the environment of an automated member, whose every ballot comes with
+    fresh evidence.
+    """
+    evidence = None
+    if attester is None:
+        ballot = next_ballot(record, home.name, choice)
+    else:
+        nonce = session.challenge(Purpose.BALLOT)
+        ballot = next_ballot(record, home.name, choice, challenge=nonce)
+        ballot, evidence = with_evidence(ballot, home.identity.public.verify_key, nonce, attester)
+    envelope = sign_statement("ballot", ballot.to_json(), [home.identity.signer])
+    return session.submit(envelope, evidence=evidence)
 
 
 def stop_execution(

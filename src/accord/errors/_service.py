@@ -249,3 +249,51 @@ class IdempotencyKeyBusyError(ServiceError):
     code = "accord-SVC-060"
     exit_code = ExitCode.PENDING
     hint = "wait for the first answer, or ask again a little later"
+
+
+class KBSVersionError(ServiceError):
+    """the guest speaks version {found} of the Key Broker protocol, not {expected}"""
+
+    code = "accord-SVC-070"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "use guest components that speak one of these versions"
+
+
+class KBSUnsupportedError(ServiceError):
+    """{what} {found} cannot be used over the Key Broker protocol, only {expected}"""
+
+    code = "accord-SVC-071"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "docs/reference/kbs.md lists what is supported"
+
+
+class KBSSessionError(ServiceError):
+    """there is no such session of the Key Broker protocol, or it has ended"""
+
+    code = "accord-SVC-072"
+    exit_code = ExitCode.DENIED
+    hint = "begin anew with /kbs/v0/auth; guest components do so by themselves"
+
+
+class KBSCollateralError(ServiceError):
+    """the trust service has no endorsements for the guest's {family} platform"""
+
+    code = "accord-SVC-073"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "its operator fetches them: `accord collateral fetch`"
+
+
+class KBSMissingError(ServiceError):
+    """the library for the Key Broker protocol is not installed"""
+
+    code = "accord-SVC-074"
+    exit_code = ExitCode.USAGE
+    hint = "install accord[kbs], or run the service without --kbs-board"
+
+
+class KBSBusyError(ServiceError):
+    """the trust service has {limit} sessions of the Key Broker protocol already"""
+
+    code = "accord-SVC-075"
+    exit_code = ExitCode.UNREACHABLE
+    hint = "try again in a few minutes, when some have ended"

@@ -10,11 +10,12 @@ from accord.encoding import (
     MAX_DOCUMENT_BYTES,
     Envelope,
     Fields,
+    JSONValue,
     canonical_json,
     format_time,
     parse_canonical_json,
 )
-from accord.errors import MalformedError
+from accord.errors import MalformedError, TooLargeError
 
 MAX_ENTRY_BYTES = 2 * MAX_DOCUMENT_BYTES
 """Largest entry: a payload of 1 MiB in base64, with its signatures."""
@@ -43,14 +44,28 @@ class Entry:
 
     def to_bytes(self) -> bytes:
         """The bytes that are hashed into the log."""
-        return canonical_json(
-            {
-                "schema": self.SCHEMA,
-                "index": self.index,
-                "time": format_time(self.time),
-                "envelope": self.envelope.to_json(),
-            }
-        )
+        return canonical_json(self._to_json())
+
+    def to_readable_bytes(self) -> bytes:
+        """`to_bytes` of an entry that `from_bytes` will take, and whoever reads the log.
+
+        Raises ``TooLargeError`` or ``MalformedError``.
+        """
+        document = self._to_json()
+        data = canonical_json(document)
+        if len(data) > MAX_ENTRY_BYTES:
+            raise TooLargeError(what="entry", limit=MAX_ENTRY_BYTES)
+        # Not parsed again: canonical JSON is what `canonical_json` writes.
+        Entry._from_fields(Fields(document, "entry"))
+        return data
+
+    def _to_json(self) -> JSONValue:
+        return {
+            "schema": self.SCHEMA,
+            "index": self.index,
+            "time": format_time(self.time),
+            "envelope": self.envelope.to_json(),
+        }
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Entry:
@@ -59,13 +74,16 @@ class Entry:
         Raises ``TooLargeError``, ``MalformedError``, ``NotCanonicalError`` or
         ``UnsupportedFormatError``.
         """
-        what = "entry"
-        fields = Fields(parse_canonical_json(data, what=what, limit=MAX_ENTRY_BYTES), what)
+        document = parse_canonical_json(data, what="entry", limit=MAX_ENTRY_BYTES)
+        return cls._from_fields(Fields(document, "entry"))
+
+    @classmethod
+    def _from_fields(cls, fields: Fields) -> Entry:
         fields.schema(cls.SCHEMA)
         index = fields.integer("index", minimum=0)
         time = fields.time("time")
         envelope = Envelope.from_json(fields.take("envelope"), what=fields.path("envelope"))
         fields.end()
         if time < _EPOCH:
-            raise MalformedError(what=what, detail="dated before 1970")
+            raise MalformedError(what=fields.where, detail="dated before 1970")
         return cls(index, time, envelope)

@@ -64,10 +64,8 @@ class LogHead:
         For writers that ask others before they `accept` it. Raises what `append` raises.
         """
         self._check(entry)
-        data = entry.to_bytes()
         # An entry that cannot be read back would make the log unreadable for good.
-        Entry.from_bytes(data)
-        return data
+        return entry.to_readable_bytes()
 
     def accept(self, entry: Entry, data: bytes) -> None:
         """Adds ``entry``, of which ``data`` are the bytes that `encode_next` returned.

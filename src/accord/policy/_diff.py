@@ -104,8 +104,8 @@ def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
 def _release_facts(service: Service) -> Iterator[tuple[str, str]]:
     if service.channel is Channel.L0:
         yield "release", "GUESTS OF THE KEY BROKER PROTOCOL may fetch its secrets (L0)"
-    if service.channel is Channel.L2:
-        yield "release", "is given secrets only where evidence proves the very connection (L2)"
+    if service.channel is not Channel.L1:
+        yield "release", _CHANNELS[service.channel]
     if service.singleton:
         yield "release", "starts only with an instance token, good for one start"
     if service.totp is not None:
@@ -119,6 +119,12 @@ def _release_facts(service: Service) -> Iterator[tuple[str, str]]:
 _NETWORKS = {
     Network.NONE: "reaches the network: none",
     Network.OPEN: "reaches the network: OPEN, IT MAY SEND WHAT IT READS TO ANYBODY",
+}
+
+
+_CHANNELS = {
+    Channel.L0: "gives secrets ALSO TO GUESTS WHOSE EVIDENCE NAMES NO POLICY (L0)",
+    Channel.L2: "is given secrets only where evidence proves the very connection (L2)",
 }
 
 

@@ -10,8 +10,9 @@ from accord.policy._attestation import AttestationVariant
 from accord.policy._document import Policy
 from accord.policy._finding import Finding, note, warning
 from accord.policy._secrets import SecretKind
-from accord.policy._service import Network, Service
+from accord.policy._service import Channel, Network, Service
 from accord.policy._templates import names_in
+from accord.policy._terms import visible
 from accord.policy.families import FAMILIES, Family
 
 _USUAL_TCB = frozenset({"SWHardeningNeeded"})
@@ -55,6 +56,13 @@ def _lint_reach(policy: Policy, service: Service, where: str) -> Iterator[Findin
             f"it has {what}, and a stop by a member reaches it only when it ends",
             "say `lease_s`: it then shows fresh evidence again and again, or is ended",
         )
+    if service.channel is Channel.L0:
+        yield warning(
+            "channel-open",
+            f"{where}.channel",
+            "guests of the Key Broker protocol may ask, whose evidence names no policy",
+            "leave `channel` out, unless such guests are meant",
+        )
     if service.identity and "identity" not in named:
         yield note(
             "identity-unused",
@@ -66,18 +74,19 @@ def _lint_reach(policy: Policy, service: Service, where: str) -> Iterator[Findin
 
 def _lint_templates(service: Service, where: str) -> Iterator[Finding]:
     for place, text in service.templates():
+        here = f"{where}.{visible(place)}"
         for reference in names_in(text):
             if place.startswith("command"):
                 yield warning(
                     "secret-in-command",
-                    f"{where}.{place}",
+                    here,
                     f"every process of the service can see {reference.name} in /proc",
                     "write the secret into a file, and its path into the command",
                 )
             if reference.name == service.totp:
                 yield warning(
                     "shared-second-factor",
-                    f"{where}.{place}",
+                    here,
                     f"the program is given {reference.name}, with which passwords are made",
                     "use another secret: whoever has this one no longer needs the person",
                 )

@@ -140,7 +140,7 @@ def converted_name(text: str, where: str, remarks: Remarks) -> str:
         remarks.miss(where, f"{shown(text)} is no name here: lower-case letters, digits, ._-")
         return name
     if name != text:
-        remarks.note(where, f"{text} is called {name} here")
+        remarks.note(where, f"{shown(text)} is called {name} here")
     return name
 
 

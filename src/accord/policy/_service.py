@@ -47,7 +47,7 @@ class Channel(StrEnum):
     """How closely evidence is tied to the connection (docs/spec/channel.md)."""
 
     L0 = "L0"
-    """Nor need it be: guests of the Key Broker protocol, whose evidence names no policy, may ask."""
+    """Not at all: guests of the Key Broker protocol, whose evidence names no policy, may ask."""
 
     L1 = "L1"
     """The peer's key is pinned to its evidence."""

@@ -49,6 +49,13 @@ from accord.release._grant import (
 )
 from accord.release._machine import Machine
 from accord.release._records import AssetUse, Release, Renewal, SecretUse
+from accord.release._resource import (
+    Guest,
+    ResourceRelease,
+    decide_resource,
+    guest_report_data,
+    verify_guest,
+)
 from accord.release._run import RunOutcome, RunOutput, RunRecord, RunStatement
 from accord.release._secret_uses import exporting_policy, referenced_secrets, secret_uses
 from accord.release._simulate import (
@@ -88,6 +95,7 @@ __all__ = [
     "ExportedSecret",
     "Grant",
     "GrantedInput",
+    "Guest",
     "Importer",
     "Lease",
     "LeaseRequest",
@@ -100,6 +108,7 @@ __all__ = [
     "Release",
     "ReleaseRequest",
     "Renewal",
+    "ResourceRelease",
     "RuleTrace",
     "RunOutcome",
     "RunOutput",
@@ -113,6 +122,7 @@ __all__ = [
     "ballot_binding",
     "charter_changes",
     "decide",
+    "decide_resource",
     "enacted_service",
     "exchange_binding",
     "exchange_context",
@@ -120,6 +130,7 @@ __all__ = [
     "explain_secret",
     "exporting_policy",
     "grant_context",
+    "guest_report_data",
     "lease_binding",
     "log_origin",
     "output_key_context",
@@ -133,4 +144,5 @@ __all__ = [
     "shield_binding",
     "simulate",
     "used_assets",
+    "verify_guest",
 ]

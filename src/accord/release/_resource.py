@@ -11,7 +11,7 @@ from datetime import datetime
 
 from accord.board import BoardState
 from accord.encoding import Digest, Fields, JSONValue, sha256
-from accord.errors import BindingMismatchError, ChannelTooWeakError, UnknownResourceError
+from accord.errors import BindingMismatchError, ChannelTooWeakError, NoSuchSecretError
 from accord.evidence import Claims, Evidence, appraise, verify_unbound
 from accord.policy import Assurance, Channel, Policy, parse_policy_name
 from accord.release._consent import enacted_service, nothing_stopped, owners_consent
@@ -125,7 +125,7 @@ def decide_resource(
     service_assurance: Assurance,
     now: datetime,
     entropy: Callable[[int], bytes],
-) -> ResourceRelease:
+) -> tuple[Policy, ResourceRelease]:
     """Whether ``guest`` may have one secret of a service now; ``counted`` are the uses so far.
 
     The caller must write the release to the log, durably, before anything leaves.
@@ -147,7 +147,7 @@ def decide_resource(
         assurance=assurance,
         now=now,
     )
-    return ResourceRelease(
+    release = ResourceRelease(
         board=board.board,
         run=run,
         policy=policy,
@@ -160,6 +160,7 @@ def decide_resource(
         result=result.to_json(),
         uses=uses,
     )
+    return enacted, release
 
 
 def agreed_resource(
@@ -183,7 +184,7 @@ def agreed_resource(
         raise ChannelTooWeakError(service=service, expected=found.channel, found=Channel.L0)
     # (2) The secret is one that the service uses.
     if secret not in referenced_secrets(found):
-        raise XX
+        raise NoSuchSecretError(policy=policy, secret=secret)
     # (3) Nobody has stopped it, its owner's terms allow it, and whoever shares it still does.
     asset = enacted.secrets[secret].asset
     assets: dict[str, Digest | None] = {} if asset is None else {asset: None}

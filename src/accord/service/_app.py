@@ -26,17 +26,23 @@ from accord.service._metrics import Metrics
 from accord.service._problems import problem
 from accord.service._readers import Readers
 from accord.service._routes import ROUTES, Auth, Route
+from accord.service.kbs import KeyBroker
 
 Handler = Callable[[Call], Awaitable[Response]]
 
 
 def create_app(
-    service: TrustService, *, limits: Limits | None = None, open_metrics: bool = False
+    service: TrustService,
+    *,
+    limits: Limits | None = None,
+    open_metrics: bool = False,
+    broker: KeyBroker | None = None,
 ) -> Starlette:
     """The ASGI application over one trust service.
 
     ``limits`` are those of the service's owner by default. With ``open_metrics`` everybody
-    may read the metrics, otherwise programs on the same machine.
+    may read the metrics, otherwise programs on the same machine. With a ``broker`` guests of
+    the Key Broker protocol are answered, too.
     """
     governor = Governor(
         limits or Limits(requests_per_s=service.config.requests_per_s), time.monotonic
@@ -60,7 +66,8 @@ def create_app(
         routes=[
             Place(path.replace("{name}", "{name:path}"), _Methods(path, routes, governor, kept))
             for path, routes in paths.items()
-        ],
+        ]
+        + ([] if broker is None else broker.places(governor)),
         exception_handlers={AccordError: _refused, HTTPException: _no_route},
         middleware=[Middleware(Edge, governor=governor, metrics=metrics)],
         lifespan=lambda _app: service.running(),

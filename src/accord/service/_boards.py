@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 
 from accord.board import verify_genesis
 from accord.encoding import Digest, Envelope, sha256
-from accord.errors import EvidenceError, UnknownBoardError
+from accord.errors import AccordError, EvidenceError, UnknownBoardError
 from accord.evidence import Evidence, Purpose, verify
 from accord.policy import Assurance
 from accord.release import ServiceStart, service_binding
@@ -16,6 +17,8 @@ from accord.service._claim import Ownership
 from accord.service._enactments import Enactments
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
+
+_LOG = logging.getLogger("accord.service")
 
 
 def _own_assurance(host: BoardHost, start: ServiceStart, evidence: Evidence) -> Assurance:
@@ -112,4 +115,7 @@ class Boards:
     def close(self) -> None:
         """Makes everything durable and saves the states; nothing else may be called then."""
         for host in self._hosts.values():
-            host.close()
+            try:
+                host.close()
+            except AccordError as exc:  # What is durable stays so; the others close as well.
+                _LOG.warning("board %s: %s", host.board, exc.code)

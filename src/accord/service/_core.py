@@ -18,7 +18,7 @@ from accord.errors import AccordError, DuplicateStatementError, UnsupportedForma
 from accord.evidence import Attester, Evidence, Purpose
 from accord.identity import Keyset, statement_kind
 from accord.policy import Channel
-from accord.release import Challenges, LeaseRequest, ReleaseRequest, service_binding
+from accord.release import Challenges, Guest, LeaseRequest, ReleaseRequest, service_binding
 from accord.service._approvals import Approvals
 from accord.service._boards import Boards
 from accord.service._claim import Ownership
@@ -28,6 +28,7 @@ from accord.service._host import BoardHost, Hosting
 from accord.service._keys import ServiceKeys
 from accord.service._parts import Parts
 from accord.service._releases import Releases, Timings
+from accord.service._resources import Resources
 from accord.service._statements import Statements
 from accord.service._store import Store
 
@@ -73,6 +74,7 @@ class TrustService:
         self._statements = Statements(self._parts)
         self._exchange = Exchange(self._parts)
         self._releases = Releases(self._parts, self._boards.assurance, self._exchange)
+        self._resources = Resources(self._parts, self._boards.assurance)
         self._approvals = Approvals(self._parts, self._take_ballot)
 
     # --- the process -----------------------------------------------------------------------
@@ -248,6 +250,26 @@ class TrustService:
         async with host.durably():
             await self._boards.writing(host)
             return await self._exchange.export(host, envelope, evidence)
+
+    def attest_guest(
+        self, host: BoardHost, evidence: Evidence, runtime_data: bytes
+    ) -> tuple[Guest, str]:
+        """A guest of the Key Broker protocol, and a token that says what was found.
+
+        That the nonce in ``runtime_data`` is fresh is *not* checked here. Raises
+        ``NotAttestedError``.
+        """
+        return self._resources.attest(host, evidence, runtime_data)
+
+    async def release_resource(
+        self, host: BoardHost, guest: Guest, *, policy: str, service: str, secret: str
+    ) -> bytes:
+        """The text or bytes of one secret for a guest. Raises REL and ATT errors."""
+        async with host.durably():
+            await self._boards.writing(host)
+            return await self._resources.release(
+                host, guest, policy=policy, service=service, secret=secret
+            )
 
     async def record_run(self, host: BoardHost, envelope: Envelope) -> int:
         """Records a shield's run statement; sending it again changes nothing."""

@@ -7,7 +7,15 @@ from starlette.responses import Response
 
 from accord import __version__
 from accord.board import EnactPolicy, Proposal
-from accord.encoding import Envelope, Fields, base64_encode, format_time, parse_json
+from accord.encoding import (
+    Digest,
+    Envelope,
+    Fields,
+    JSONValue,
+    base64_encode,
+    format_time,
+    parse_json,
+)
 from accord.errors import (
     AccordError,
     MalformedError,
@@ -87,7 +95,10 @@ class ServiceHandlers:
         fields = await call.fields()
         board, nonce = fields.digest("board"), fields.data("nonce", size=NONCE_BYTES)
         level = fields.integer("level", minimum=1, maximum=2) if fields.has("level") else 1
+        with_genesis = fields.has("genesis") and fields.flag("genesis")
         fields.end()
+        # Whoever has the board's digest alone needs both, and gets them in one round trip.
+        genesis = (await self._genesis(call, board)) if with_genesis else {}
         evidence = self._service.attest(
             board,
             nonce,
@@ -95,7 +106,13 @@ class ServiceHandlers:
             connection=call.connection,
         )
         keyset = self._service.keyset
-        return reply({"keyset": keyset.to_json(), "evidence": evidence.to_json()})
+        return reply({"keyset": keyset.to_json(), "evidence": evidence.to_json(), **genesis})
+
+    async def _genesis(self, call: Call, board: Digest) -> dict[str, JSONValue]:
+        host = await self._service.host(board)
+        call.record.board = board.removeprefix("sha256:")
+        self._governor.board(board)
+        return {"genesis": host.genesis.to_json()}
 
     async def claim(self, call: Call) -> Response:
         return reply((await self._service.claim(await call.envelope("claim"))).to_json())

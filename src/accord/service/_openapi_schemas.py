@@ -88,7 +88,11 @@ _BASE: Mapping[str, JSONValue] = {
 
 _REQUESTS: Mapping[str, JSONValue] = {
     "AttestRequest": _object(
-        ("level",), board=_DIGEST, nonce=_ref("Nonce"), level={"type": "integer", "enum": [1, 2]}
+        ("level", "genesis"),
+        board=_DIGEST,
+        nonce=_ref("Nonce"),
+        level={"type": "integer", "enum": [1, 2]},
+        genesis={"type": "boolean"},
     ),
     "StatementRequest": _object(
         ("sealed_key", "evidence"),
@@ -137,7 +141,9 @@ _CLAIM = _object(
 _ANSWERS: Mapping[str, JSONValue] = {
     "Health": _object(status=_text(enum=["unclaimed", "open", "reader", "halted"])),
     "Version": _object(version=_text(), api=_text(enum=["v1"]), log_key=_DIGEST, openapi=_text()),
-    "Attestation": _object(keyset=_ref("Keyset"), evidence=_ref("Evidence")),
+    "Attestation": _object(
+        ("genesis",), keyset=_ref("Keyset"), evidence=_ref("Evidence"), genesis=_ref("Envelope")
+    ),
     "Claim": _CLAIM,
     "Config": _DOCUMENT,
     "Ownership": _object(service=_DIGEST, claim=_or_null(_CLAIM), config=_DOCUMENT),

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accord.encoding import Digest, Envelope, JSONValue
 from accord.evidence import Attester
@@ -12,6 +13,9 @@ from accord.identity import Keyset, sign_statement
 from accord.release import Challenges
 from accord.service._host import Hosting
 from accord.service._keys import ServiceKeys
+
+RECENT = 256
+"""Values kept in memory, which is the TEE's own: at most 64 KiB each."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -24,11 +28,23 @@ class Parts:
     keyset: Keyset
     challenges: Challenges
     entropy: Callable[[int], bytes]
+    _recent: OrderedDict[tuple[Digest, str], bytes] = field(default_factory=OrderedDict)
+    """Values that were asked for last: a release does not wait for a thread that reads them."""
 
     def sign(self, kind: str, body: JSONValue) -> Envelope:
         """A statement of the service itself."""
         return sign_statement(kind, body, [self.keys.signer])
 
     async def secret(self, board: Digest, name: str) -> bytes | None:
-        """The value that the store keeps under this name."""
-        return await self.hosting.run(self.hosting.store.secret, board, name)
+        """The value that the store keeps under this name, which no other value ever gets.
+
+        For `accord.service._secret_names` are made of digests.
+        """
+        value = self._recent.pop((board, name), None)
+        if value is None:
+            value = await self.hosting.run(self.hosting.store.secret, board, name)
+        if value is not None:
+            self._recent[board, name] = value
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+        return value

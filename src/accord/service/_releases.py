@@ -225,7 +225,7 @@ class Releases:
             if use.source.startswith(_PEER):
                 values[use.name] = agreed.prepared.peers[use.name].value
                 continue
-            stored = await self._parts.secret(host.board, _stored_as(policy, use))
+            stored = await self._parts.secret(host.board, stored_as(policy, use))
             if stored is None:
                 raise SecretValueError(name=use.name, detail="it is not there")
             values[use.name] = stored
@@ -309,7 +309,7 @@ class Releases:
         return await self._certify(host, policy, release.service, spki, now=host.now())
 
 
-def _stored_as(policy: Policy, use: SecretUse) -> str:
+def stored_as(policy: Policy, use: SecretUse) -> str:
     """Where the value of ``use`` is, as its source says."""
     spec = policy.secrets[use.name]
     if spec.kind is SecretKind.ASSET:

@@ -15,6 +15,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from accord.channel import EXTENSION, Exporter, TLSIdentity
+from accord.collateral import CollateralCache
+from accord.encoding import Digest
 from accord.evidence import Attester
 from accord.service._app import create_app
 from accord.service._core import TrustService
@@ -22,6 +24,7 @@ from accord.service._http11 import MAX_HEADER_BYTES, DistrustfulProtocol
 from accord.service._logging import STANDARD_ERROR, start_logging, stop_logging
 from accord.service._store import Store
 from accord.service._together import Together
+from accord.service.kbs import KeyBroker
 
 STORE_LABEL = "accord/trust-service/store/v1"
 """What the sealing key of the store is derived for."""
@@ -81,25 +84,35 @@ def serve(
     log_file: str = STANDARD_ERROR,
     log_level: str = "warning",
     open_metrics: bool = False,
+    kbs_board: Digest | None = None,
+    kbs_collateral: CollateralCache | None = None,
 ) -> None:
     """Serves until interrupted; ``ready`` is told the URL once connections are accepted.
 
-    ``log_level`` info writes a line for each request. Raises ``OSError`` where the log or the
+    ``log_level`` info writes a line for each request. Guests of the Key Broker protocol are
+    answered for ``kbs_board``. Raises ``KBSMissingError``, and ``OSError`` where the log or the
     address cannot be opened.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A core file would hold every key.
     tls = TLSIdentity.generate()
-    service = TrustService(
-        store=store,
-        attester=attester,
-        tls_spki_sha256=tls.spki_sha256,
-        clock=lambda: datetime.now(UTC),
-        entropy=os.urandom,
-    )
-    config = server_config(create_app(service, open_metrics=open_metrics), tls)
     with _logging(log_file, log_level), socket.create_server((host, port)) as listener:
         # Inherited by every connection: without it each answer waits 40 ms for a delayed ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound_host, bound_port = listener.getsockname()[:2]
-        ready(f"https://{bound_host}:{bound_port}")
-        uvicorn.Server(config).run(sockets=[listener])
+        url = f"https://{bound_host}:{bound_port}"
+        service = TrustService(
+            store=store,
+            attester=attester,
+            tls_spki_sha256=tls.spki_sha256,
+            clock=lambda: datetime.now(UTC),
+            entropy=os.urandom,
+            url=url,
+        )
+        broker = None if kbs_board is None else KeyBroker(service, kbs_board, cache=kbs_collateral)
+        app = create_app(service, open_metrics=open_metrics, broker=broker)
+        config = server_config(app, tls)
+        ready(url)
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            service.close()

@@ -39,7 +39,7 @@ from accord.bundle import (
     object_name,
     verify_bundle,
 )
-from accord.encoding import Digest, Fields
+from accord.encoding import Digest, Fields, base64_encode
 from accord.errors import (
     BundleContentError,
     BundleFileError,
@@ -52,8 +52,10 @@ from accord.policy import Assurance, AttestationVariant, Network
 from accord.release import (
     LOG_NAME,
     Challenges,
+    Importer,
     Release,
     Renewal,
+    SecretExport,
     ServiceStart,
     ballot_binding,
     log_origin,
@@ -417,6 +419,40 @@ def test_enactment_shows_every_public_part(
         assert scene.report(release, tmp_path / "bundle").record.release.run == release.run
         return
     scene.refused(release, tmp_path / "bundle", match)
+
+
+def test_secrets_that_went_to_other_services_are_named(hardware: Hardware, tmp_path: Path) -> None:
+    """Their evidence is not in a bundle; the report says which entries that leaves open."""
+    scene = Scene(hardware)
+    key = Person.of("other service").signer.verify_key
+    peer = {"board": digest("other board"), "log_key": base64_encode(key.raw)}
+    scene.policy |= {
+        "secrets": {"word": {"kind": "ascii"}},
+        "exports": [{"secret": "word", "to": "far", "service": peer}],
+    }
+    scene.enact()
+    policy = scene.world.machine.board.policy("train")
+    assert policy is not None
+    importer = Importer(digest("other board"), "far", digest("version"))
+    export = SecretExport(
+        board=scene.world.board,
+        policy="train",
+        policy_digest=policy.digest,
+        secret="word",
+        importer=importer,
+        log_key=key,
+        nonce=seed("nonce"),
+        evidence=digest("evidence"),
+    )
+    scene.world.say("export", export.to_json(), scene.world.service.signer)
+    index = len(scene.world.log) - 1
+    release = scene.release()
+    scene.world.finish(release)
+    report = scene.report(release, tmp_path / "bundle")
+
+    assert f"who got the secrets that went elsewhere than to runs: entries {index}" in (
+        report.not_proven
+    )
 
 
 # --- the folder ------------------------------------------------------------------------------

@@ -94,6 +94,10 @@ def test_equal_policies_have_no_difference() -> None:
             "service train is given secrets only where evidence proves the very connection (L2)",
         ),
         (
+            changed(channel="L0"),
+            "service train gives secrets ALSO TO GUESTS WHOSE EVIDENCE NAMES NO POLICY (L0)",
+        ),
+        (
             changed(singleton=True),
             "service train starts only with an instance token, good for one start",
         ),

@@ -74,6 +74,7 @@ def test_nothing_is_found_where_nothing_is_amiss() -> None:
             {"network-open": "warning", "no-lease": "warning"},
         ),
         (with_service(network="open", lease_s=60), {"network-open": "warning"}),
+        (with_service(channel="L0"), {"channel-open": "warning"}),
         (
             with_service(secrets=GIVEN, environment={"A": "{{ accord.given }}"}),
             {"no-lease": "warning"},

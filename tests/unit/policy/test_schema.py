@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ EXAMPLES = [
     fence
     for page in (*(ROOT / "docs").glob("reference/*.md"), *(ROOT / "docs").glob("how-to/*.md"))
     for fence in fences(page)
-    if fence.words[:2] == ("yaml", "policy") and "TAG-OF" not in fence.body
+    if fence.words[:2] == ("yaml", "policy") and not re.search(r"TAG-OF|\[MRTD\]", fence.body)
 ]
 
 

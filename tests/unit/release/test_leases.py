@@ -31,6 +31,7 @@ from accord.errors import (
     ExecutionStoppedError,
     ExportWithdrawnError,
     LeaseError,
+    MalformedError,
     NonceError,
     ReleaseInvalidError,
     SignatureInvalidError,
@@ -38,7 +39,7 @@ from accord.errors import (
     WrongBoardError,
 )
 from accord.evidence import Purpose
-from accord.release import Release, Renewal
+from accord.release import LeaseRequest, Release, Renewal
 
 LEASE = timedelta(seconds=60)
 EXPORTER = seed("this connection")
@@ -77,6 +78,17 @@ def test_lease_goes_on_from_the_moment_it_is_renewed(gate: Gate, run: Release) -
     assert {use.number for use in run.uses} == set(gate.world.machine.uses.values()) == {1}
     gate.world.finish(run)
     assert replay(gate.world.log) == gate.world.machine
+
+
+def test_lease_request_round_trip(gate: Gate, run: Release) -> None:
+    """As it crosses the wire, and strictly."""
+    request = gate.lease_request(run, exporter=EXPORTER)
+    body: Any = request.to_json()
+
+    assert request == LeaseRequest.from_json(body)
+    for damaged in ({**body, "extra": 1}, {**body, "run": "x"}, {**body, "channel": "L3"}):
+        with pytest.raises(MalformedError):
+            LeaseRequest.from_json(damaged)
 
 
 def test_lease_that_has_ended_is_not_renewed(gate: Gate, run: Release) -> None:

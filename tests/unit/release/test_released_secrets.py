@@ -21,6 +21,7 @@ from accord.board import AssetKind, Member, RemoveMember, UpdateMember
 from accord.encoding import Fields, base64_encode
 from accord.errors import (
     AssetChangedError,
+    AssetKindError,
     ConsentWithdrawnError,
     ExportWithdrawnError,
     OwnerChangedError,
@@ -141,6 +142,27 @@ def test_secrets_that_no_template_names_are_not_released(hardware: Hardware) -> 
 
     assert referenced_secrets(policy.services["train"]) == ("password",)
     assert (SecretUse("password", "policy:train", policy.digest),) == gate.release().secrets
+
+
+def test_volume_is_no_secret_and_a_secret_no_volume(gate: Gate) -> None:
+    """A key of a volume is never handed out as a value, whatever a policy names it."""
+    gate.world.offer("bob/password", terms=terms())
+    with gate.world.refuses(AssetKindError, "bob/password is a volume, and is used as a secret"):
+        gate.ask()
+    deposit(gate.world)
+    deposit(gate.world, "ann/records", tag=digest("ann/records"))
+    with gate.world.refuses(AssetKindError, "ann/records is a secret, and is used as a volume"):
+        gate.ask()
+
+
+def test_volume_that_is_read_is_not_handed_out_as_a_secret_too(hardware: Hardware) -> None:
+    """The same name in both places is two uses, and one of them is wrong."""
+    service = service_json(environment={"KEY": "{{ accord.key }}"})
+    spec = {"key": {"kind": "asset", "asset": "ann/records"}}
+    gate = Gate(hardware, policy_json(secrets=spec, services={"train": service}))
+
+    with gate.world.refuses(AssetKindError, "ann/records is a volume"):
+        gate.ask()
 
 
 def test_password_secret_of_an_owner_is_used_under_their_terms(gate: Gate) -> None:

@@ -56,7 +56,7 @@ def member(name: str, *roles: str, **changes: Any) -> Member:
 
 
 def outcome(made: World, *actions: Any, **changes: Any) -> Outcome:
-    given = {"actions": actions} if actions else {}
+    given: dict[str, Any] = {"actions": actions} if actions else {}
     return simulate(made.machine, made.proposal_of(**given), now=made.time, **changes)
 
 

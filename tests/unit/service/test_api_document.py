@@ -101,6 +101,36 @@ def test_a_board_that_is_not_there_is_refused_like_one_that_is(api: API, route: 
         assert answers[0].content == answers[1].content
 
 
+def conforms(answer: Any, name: str) -> None:
+    """Raises where an answer is not of the schema that the document names."""
+    components = {"schemas": dict(SCHEMAS)}
+    whole = {"$ref": f"#/components/schemas/{name}", "components": components}
+    Draft202012Validator(whole).validate(answer.json())
+
+
+def test_what_members_see_is_as_described(hardware: Hardware, tmp_path: Path) -> None:
+    """Every view with something in it, against the schema of its answer."""
+    api = API(hardware, tmp_path)
+    api.enact(api.policy("a/b", namespace=api.enact(api.policy("a")).digest))
+    waiting = api.proposal(api.policy("other"))
+    api.submit(waiting)
+    api.stop("wait")
+    seen = 0
+    for route in ROUTES.values():
+        if route.auth not in SIGNED or route.handler == "object":
+            continue
+        digest = waiting.statement_digest.removeprefix("sha256:")
+        view = route.path.removeprefix("/v1/boards/{board}/").format(id=digest, name="a/b")
+        answer = api.see("ann", view)
+        assert answer.status_code == 200
+        conforms(answer, route.reply)
+        seen += 1
+
+    assert seen == 12
+    conforms(api.call("GET", "/v1/service"), "Ownership")
+    conforms(api.see("ann", "nothing"), "Problem")
+
+
 load_all_checks()
 CHECKED = CHECKS.get_by_names(
     [

@@ -336,3 +336,44 @@ def test_an_automated_ballot_serves_once(automated: Served) -> None:
     first = automated.submit(envelope, evidence=evidence)
 
     assert first == automated.submit(envelope, evidence=evidence)
+
+
+def test_an_automated_member_answers_its_question_with_evidence(
+    hardware: Hardware, tmp_path: Path
+) -> None:
+    """The evidence is bound to the nonce of the question; no challenge is asked for."""
+
+    def with_evidence(request: ApprovalRequest, _bob: FileIdentity) -> bytes:
+        envelope, evidence = machine_ballot(served, request.proposal, nonce=request.nonce)
+        return canonical_json(ApprovalAnswer(envelope, evidence.to_json()).to_json())
+
+    server = ApprovalServer(with_evidence)
+    variants = reference(hardware, Role.SHIELD)["attestation"]
+    with server.running() as url:
+        entry = {"url": url, "tls_spki_sha256": server.tls.spki_sha256.hex(), "timeout_s": 5}
+        served = Served(
+            hardware,
+            tmp_path,
+            {"policy.enact": {"all": ["role:code-owner"]}},
+            {"bob": {"approval": entry, "attestation": variants}},
+        )
+        server.bob = served.identity("bob")
+        assert asked(served, served.proposal(served.policy(), by="ann"))
+
+
+def test_a_service_that_ends_does_not_wait_for_answers(hardware: Hardware, tmp_path: Path) -> None:
+    """Whoever is still being asked is left; the proposal is asked about at the next start."""
+    hanging = socket.create_server(("127.0.0.1", 0))
+    with hanging, drip(hanging, slow=False):
+        url = f"https://127.0.0.1:{hanging.getsockname()[1]}/"
+        served = serve(hardware, tmp_path, ApprovalServer(), url, timeout_s=600)
+        served.submit(served.proposal(served.policy(), by="ann"))
+        served.restart()
+
+        async def run() -> None:
+            async with served.service.running():
+                while not served.service._approvals._running:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+
+        asyncio.run(asyncio.wait_for(run(), 10))
+    assert set() == served.service._approvals._running

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,16 +20,22 @@ from accord.errors import (
     AppraisalError,
     ExecutionStoppedError,
     ExportWithdrawnError,
+    MalformedError,
     NotAttestedError,
     PeerExchangeError,
     SealedMessageError,
     SignatureInvalidError,
 )
 from accord.evidence import Evidence, Purpose, Role
-from accord.identity import KeySigner, open_sealed, sign_statement
+from accord.identity import KeySigner, open_sealed, seal, sign_statement
 from accord.policy import Policy
-from accord.release import EXPORT_PURPOSE, ExchangeRequest, Importer, exchange_context
-from accord.secrets import SecretValue
+from accord.release import (
+    EXPORT_PURPOSE,
+    ExchangeRequest,
+    ExportedSecret,
+    Importer,
+    exchange_context,
+)
 
 
 @dataclass
@@ -218,7 +223,6 @@ def test_the_answer_is_for_the_importers_service_alone(asking: Asking) -> None:
         return open_sealed(sealed, key, purpose=EXPORT_PURPOSE, context=exchange_context(of))
 
     message = opened(keys.seal_private_key, envelope.statement_digest)
-    assert SecretValue is not None
     assert b"exported-secret" in message
     with pytest.raises(SealedMessageError):
         opened(other.seal_private_key, envelope.statement_digest)
@@ -312,4 +316,40 @@ def test_a_stop_of_the_exporting_policy_stops_the_exchange(pair: Pair) -> None:
     assert ExecutionStoppedError(member="ann", scope="policy:job", reason="wait").args[0] in str(
         refused.value
     )
-    assert asyncio.run(exporter.service.owner())[0] is not None
+
+
+def test_an_answer_to_another_request_is_refused(pair: Pair) -> None:
+    """A peer that answers with an older answer of its own is not believed."""
+    exporting, importer, exporter = pair.share(), pair.importer, pair.exporter
+    asked = ExchangeRequest(
+        exporter.board,
+        "job",
+        "key",
+        Importer(importer.board, "job", sha256(b"policy")),
+        importer.service.keyset,
+        bytes(32),
+    )
+    envelope = importer.service._parts.sign("exchange-request", asked.to_json())
+    answer = ExportedSecret(exporter.board, "job", exporting.digest, "key", bytes(range(32)), b"{}")
+    sealed = seal(
+        exporter.service._parts.sign("exported-secret", answer.to_json()).to_bytes(),
+        importer.service.keyset.seal_key,
+        purpose=EXPORT_PURPOSE,
+        context=exchange_context(envelope.statement_digest),
+    )
+    with pytest.raises(MalformedError, match="answers another request"):
+        importer.service._exchange._opened(
+            asked, envelope, sealed, exporter.service.keyset.verify_key
+        )
+
+
+def test_a_value_that_the_exporter_lost_is_not_replaced(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not there is said to be missing."""
+    pair.share()
+    monkeypatch.setattr(pair.exporter.store, "secret", lambda *_: None)
+    with pair.exporter.over_http() as url:
+        pair.take(url)
+        with pytest.raises(PeerExchangeError, match="not there"):
+            pair.importer.release()

@@ -394,7 +394,7 @@ FLAWS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         ),
         # --- conditions of release
         "lease_fail": ("A lease too short to renew.", MALFORMED, service("lease_s: 9")),
-        "channel_fail": ("A channel without evidence.", MALFORMED, service("channel: L0")),
+        "channel_fail": ("An unknown channel.", MALFORMED, service("channel: L3")),
         "singleton_fail": ("A flag that is a number.", MALFORMED, service("singleton: 1")),
         "max_bytes_fail": (
             "An output that holds nothing.",

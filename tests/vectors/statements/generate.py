@@ -18,8 +18,8 @@ from tests.support.board import Person, World, digest, policy_json, seed
 from accord.board import (
     Ballot,
     Choice,
-    EnactPolicy,
     Enactment,
+    EnactPolicy,
     ExecutionStop,
     InstanceToken,
     ProposalWithdrawal,

@@ -95,11 +95,11 @@ class Sources:
     roots: tuple[Certificate, ...]
 
     @classmethod
-    def read(cls, quote: Quote, collateral: Collateral, anchors: Sequence[Digest]) -> Sources:
+    def read(cls, pck: bytes, collateral: Collateral, anchors: Sequence[Digest]) -> Sources:
         """Raises ``EvidenceMalformedError``."""
         crl_chain = _octets(collateral.pck_crl_issuer_chain)
         sources = (
-            read_certificates(pck_chain(quote, collateral)),
+            read_certificates(pck),
             read_certificates(crl_chain) if crl_chain else (),
             read_certificates(_octets(collateral.tcb_info_issuer_chain)),
             read_certificates(_octets(collateral.qe_identity_issuer_chain)),
@@ -120,54 +120,67 @@ class Chains(NamedTuple):
     qe: tuple[Certificate, ...]
 
 
-def find_chains(quote: Quote, collateral: Collateral, anchors: Sequence[Digest]) -> Chains:
-    """Step (2). Raises ``ChainInvalidError`` or ``AnchorUnknownError``."""
+def find_chains(pck: bytes, collateral: Collateral, anchors: Sequence[Digest]) -> Chains:
+    """Step (2); ``pck`` is what `pck_chain` returns.
+
+    Raises ``ChainInvalidError`` or ``AnchorUnknownError``.
+    """
     # (2) Four chains, each to a root that is pinned by its bytes, and all to the same root.
-    found = Sources.read(quote, collateral, anchors)
-    pck = find_chain(found.pck, PCK_CHAIN, roots=found.roots, anchors=anchors)
-    _, ca, root = pck
+    found = Sources.read(pck, collateral, anchors)
+    chain = find_chain(found.pck, PCK_CHAIN, roots=found.roots, anchors=anchors)
+    _, ca, root = chain
     same = {"roots": (root,), "anchors": (root.digest,)}
     # Without a chain of its own, the list is of the CA that issued the PCK certificate.
-    crl = find_chain(found.crl, PCK_CRL_CHAIN, **same) if found.crl else pck[1:]  # type: ignore[arg-type]
+    crl = find_chain(found.crl, PCK_CRL_CHAIN, **same) if found.crl else chain[1:]  # type: ignore[arg-type]
     tcb = find_chain(found.tcb, TCB_INFO_CHAIN, **same)  # type: ignore[arg-type]
     qe = find_chain(found.qe, QE_IDENTITY_CHAIN, **same)  # type: ignore[arg-type]
     if (ca.subject, ca.spki) != (crl[0].subject, crl[0].spki):
         raise ChainInvalidError(what=PCK_CRL_CHAIN.what, detail="it is of another PCK CA")
-    return Chains(pck, crl, tcb, qe)
+    return Chains(chain, crl, tcb, qe)
 
 
 def verify_endorsements(
     quote: Quote, collateral: Collateral, *, anchors: Sequence[Digest], now: datetime
 ) -> Endorsed:
     """Steps (2) to (6). Raises the errors of family ATT."""
-    chains = find_chains(quote, collateral, anchors)
-    pck, ca, root = chains.pck
+    chain, tee_type = pck_chain(quote, collateral), quote.header.tee_type
+    endorsed = _verify_endorsements(chain, collateral, tee_type, tuple(anchors))
+    # (5) All of it is valid now.
+    for what, not_before, not_after in endorsed.periods:
+        check_period(what, not_before, not_after, now)
+    return endorsed
+
+
+@lru_cache(maxsize=_CACHE)  # What is refused does not stay: only anchors' words do.
+def _verify_endorsements(
+    pck: bytes, collateral: Collateral, tee_type: int, anchors: tuple[Digest, ...]
+) -> Endorsed:
+    """Everything but the time: one platform sends the same documents for weeks."""
+    chains = find_chains(pck, collateral, anchors)
+    leaf, ca, root = chains.pck
     crl_ca, signer, qe_signer = chains.crl[0], chains.tcb[0], chains.qe[0]
     # (3) Nobody in a chain is revoked, by lists that root and PCK CA signed.
     root_list = load_revocation_list(list_der(collateral.root_ca_crl), root)
     pck_list = load_revocation_list(list_der(collateral.pck_crl), crl_ca)
     for issued in (ca, crl_ca, signer, qe_signer):
         check_not_revoked(issued, root_list)
-    check_not_revoked(pck, pck_list)
+    check_not_revoked(leaf, pck_list)
     # (4) TCB info and QE identity are signed by TCB signers; only then are they parsed.
     _verify_text(collateral.tcb_info, collateral.tcb_info_signature, signer, "TCB info")
     tcb_info = parse_tcb_info(collateral.tcb_info)
     _verify_text(collateral.qe_identity, collateral.qe_identity_signature, qe_signer, "QE identity")
     qe_identity = parse_qe_identity(collateral.qe_identity)
-    _check_tee(quote, tcb_info, qe_identity)
-    # (5) All of it is valid now.
+    _check_tee(tee_type, tcb_info, qe_identity)
     periods = tuple(
         (item.what, item.not_before, item.not_after)
-        for item in (pck, ca, root, crl_ca, signer, qe_signer, root_list, pck_list)
+        for item in (leaf, ca, root, crl_ca, signer, qe_signer, root_list, pck_list)
     )
     periods += (
         ("TCB info", tcb_info.not_before, tcb_info.not_after),
         ("QE identity", qe_identity.not_before, qe_identity.not_after),
     )
-    for what, not_before, not_after in periods:
-        check_period(what, not_before, not_after, now)
     # (6) The PCK certificate says which platform it is.
-    return Endorsed(chains.pck, read_platform(pck), tcb_info, qe_identity, periods)
+    return Endorsed(chains.pck, read_platform(leaf), tcb_info, qe_identity, periods)
 
 
 def read_platform(pck: Certificate) -> PCKExtension:
@@ -199,8 +212,8 @@ def pck_chain(quote: Quote, collateral: Collateral) -> bytes:
     raise EvidenceMalformedError(what=PCK_CHAIN.what, detail=detail)
 
 
-def _check_tee(quote: Quote, tcb_info: TCBInfo, qe_identity: QEIdentity) -> None:
-    tee, enclave = ("SGX", "QE") if quote.header.tee_type == SGX else ("TDX", "TD_QE")
+def _check_tee(tee_type: int, tcb_info: TCBInfo, qe_identity: QEIdentity) -> None:
+    tee, enclave = ("SGX", "QE") if tee_type == SGX else ("TDX", "TD_QE")
     if tcb_info.tee != tee:
         raise CollateralMismatchError(field="TEE", actual=tee, expected=tcb_info.tee)
     if qe_identity.enclave != enclave:

@@ -19,7 +19,7 @@ from accord.evidence._evidence import Evidence, refuse_unknown
 from accord.evidence.intel import _sgx, _tdx
 from accord.evidence.intel._claims import Verdict
 from accord.evidence.intel._collateral import Collateral
-from accord.evidence.intel._endorsements import carries_chain, find_chains
+from accord.evidence.intel._endorsements import carries_chain, find_chains, pck_chain
 from accord.evidence.intel._import import list_der, to_pem
 from accord.evidence.intel._pck import SGX_TYPES, PCKExtension
 from accord.evidence.intel._quote import Quote
@@ -66,7 +66,7 @@ def _judge(
         collateral = replace(collateral, pck_certificate_chain=None)
     # (2) The library verifies chains up to the root, but not which role their leaves have: a
     # platform's own key could sign its TCB info. It is shown the chains found here, no others.
-    chains = find_chains(quote, collateral, anchors)
+    chains = find_chains(pck_chain(quote, collateral), collateral, anchors)
     collateral = replace(
         collateral,
         tcb_info_issuer_chain=to_pem(chains.tcb),
