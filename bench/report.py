@@ -48,12 +48,12 @@ class Report:
         samples: int,
         reference: float | None = None,
         target: float | None = None,
+        at_least: bool = False,
         note: str = "",
     ) -> None:
-        """Adds a row; a target is an upper bound on ``ours``, or on the ratio if there is one."""
+        """Adds a row; a target bounds ``ours``, or the ratio if there is one, from above."""
         ratio = None if reference is None else ours / reference
-        judged = ours if ratio is None else ratio
-        met = None if target is None else judged <= target
+        met = _met(ours if ratio is None else ratio, target, at_least=at_least)
         self.rows.append(
             Row(name, round(ours, 3), reference, ratio, unit, target, met, samples, note)
         )
@@ -67,11 +67,12 @@ class Report:
         samples: int,
         reference: float | None,
         target: float | None,
+        at_least: bool = False,
         note: str = "",
     ) -> None:
         """Adds a row whose target bounds ``ours`` itself; the ratio is for information."""
         ratio = None if reference is None else ours / reference
-        met = None if target is None else ours <= target
+        met = _met(ours, target, at_least=at_least)
         self.rows.append(
             Row(name, round(ours, 3), reference, ratio, unit, target, met, samples, note)
         )
@@ -102,6 +103,12 @@ class Report:
             print(f"{row.id:<28}{row.ours:>10.3f} {row.unit}{against}{bound}  {row.note}")
         before, after = self.load_before[0], os.getloadavg()[0]
         print(f"load {before:.2f} before, {after:.2f} after; written to {path.name}")
+
+
+def _met(judged: float, target: float | None, *, at_least: bool) -> bool | None:
+    if target is None:
+        return None
+    return judged >= target if at_least else judged <= target
 
 
 def percentile(values: Sequence[float], fraction: float) -> float:

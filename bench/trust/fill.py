@@ -63,6 +63,7 @@ async def _releases(
     attested = attest_requester(
         host.machine, request, challenges=challenges, now=host.now(), exporter=None
     )
+    body: dict[str, bytes] = {}
     for number in range(count):
         if number % PER_EVIDENCE == 0:
             evidence = replace(evidence, aux={"number": number.to_bytes(8)})
@@ -83,9 +84,7 @@ async def _releases(
     await host.settled()
 
 
-async def _fill(
-    where: str, hardware: Path, root: Path, policies: int, releases: int
-) -> None:
+async def _fill(where: str, hardware: Path, root: Path, policies: int, releases: int) -> None:
     platform = SimulatedPlatform.load(hardware / "trust-host")
     attester = platform.attester(simulated_measurements(Role.SERVICE))
     store = open_store(where, attester.seal_key(STORE_LABEL))
@@ -102,6 +101,7 @@ async def _fill(
         await _policies(service, host, members, policies)
         signer = ServiceKeys.load_or_create(store).signer
         await _releases(service, host, signer, hardware, releases)
+    service.close()
     store.close()
 
 

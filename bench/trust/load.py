@@ -9,8 +9,9 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 
+from accord.client import TrustSession
 from accord.errors import AccordError
-from bench.trust.scene import Place
+from bench.trust.scene import Place, Shield
 from bench.trust.server import Server
 
 PROCESSES = 2
@@ -51,7 +52,7 @@ def _visit(place: Place, until: float, pace: float, outcome: Outcome) -> None:
             if mixed and number % _NEW_EVERY == 0:
                 session.__exit__(None, None, None)
                 session = shield.connect()
-                _refused(shield.release, session, outcome)
+                _be_refused(shield, session, outcome)
         except AccordError as exc:
             outcome.errors.append(f"{exc.code} {exc}")
         if mixed:
@@ -59,9 +60,9 @@ def _visit(place: Place, until: float, pace: float, outcome: Outcome) -> None:
     session.__exit__(None, None, None)
 
 
-def _refused(release: object, session: object, outcome: Outcome) -> None:
+def _be_refused(shield: Shield, session: TrustSession, outcome: Outcome) -> None:
     try:
-        release(session, policy="nobody-s")  # type: ignore[operator]
+        shield.release(session, policy="nobody-s")
         outcome.errors.append("a release without a policy")
     except AccordError:
         outcome.refused += 1

@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from tests.support.live import Board, Hardware, make_genesis, reference, service_pins
 
 from accord.board import Ballot, Choice, EnactPolicy, Genesis, Proposal
 from accord.client import AttestedService, Founding, MemberHome, TrustSession
@@ -22,7 +23,6 @@ from accord.identity import FileIdentity, Keyset, KeySigner, SealKey, open_seale
 from accord.policy import Channel, Policy
 from accord.release import GRANT_PURPOSE, ReleaseRequest, grant_context, shield_binding
 from accord.testing import SimulatedPlatform, SimulatedTDX, simulated_measurements
-from tests.support.live import Board, Hardware, make_genesis, reference, service_pins
 
 MEMBERS = ("ann", "bob", "cat", "dan", "eve")
 EVERYBODY = {"policy.enact": {"all": ["role:data-owner", "role:code-owner"]}}

@@ -495,9 +495,10 @@ class GovernedService(RuleBasedStateMachine):
         needed = self.wishes[made[0]].needs(self.members)
         records = [self.state.board.proposals[proposal] for proposal in made]
         won = [record for record in records if record.enacted]
-        assert len(won) == needed
         self.settle_as(made, won)
-        assert (self.current != before) is needed
+        # An older one, whose notice ended meanwhile, may have been faster than both.
+        assert len(won) <= 1
+        assert not needed or self.current != before
 
     def settle_as(self, made: list[Digest], won: list[Any]) -> None:
         """Which of two was first is the service's to say, where the votes came at once."""

@@ -19,8 +19,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from starlette.applications import Starlette
-from tests.support.live import make_genesis
-from tests.support.served import Served
 
 from accord.board import Genesis
 from accord.collateral import CollateralCache, certify, recognise
@@ -30,6 +28,8 @@ from accord.policy import Policy
 from accord.service import create_app
 from accord.service.kbs import KeyBroker
 from accord.testing import SimulatedPlatform, SimulatedSNP
+from tests.support.live import make_genesis
+from tests.support.served import Served
 
 SECRET = b"the guest's secret"
 PATH = "/kbs/v0/resource/job/train/seed"
@@ -110,7 +110,7 @@ def report_document(evidence: Evidence, *, newer: bool = False) -> dict[str, Any
         "chip_id": (0x1A0, 64),
     }
     report |= {name: [*raw[at : at + size]] for name, (at, size) in spans.items()}
-    chain = [
+    chain: list[dict[str, Any]] = [
         {"cert_type": name.upper(), "data": [*der]} for name, der in evidence.endorsements.items()
     ]
     chain.append({"cert_type": {"OTHER": "00000000-0000-0000-0000-000000000000"}, "data": [1]})

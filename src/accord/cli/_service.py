@@ -284,12 +284,26 @@ def claim(out: Output, /, url: str, home: Path, **named: Any) -> None:
     help="Whose boards it takes on: with `owner`, those of which your key is a founder.",
 )
 @click.option("--max-boards", type=click.IntRange(0, 1_000_000), default=1_000_000)
+@click.option(
+    "--requests-per-s",
+    type=click.IntRange(10, 1_000_000),
+    default=1000,
+    show_default=True,
+    help="What it answers to one address, or about one board.",
+)
 @pins_options
 @with_output
 def configure(
-    out: Output, /, url: str, home: Path, founding: str, max_boards: int, **named: Any
+    out: Output,
+    /,
+    url: str,
+    home: Path,
+    founding: str,
+    max_boards: int,
+    requests_per_s: int,
+    **named: Any,
 ) -> None:
-    """Set which boards your trust service takes on; those that are there already stay.
+    """Set what your trust service takes on and answers; boards that are there already stay.
 
     \b
     Example:
@@ -302,7 +316,12 @@ def configure(
 
     owner = FileIdentity.load(home)
     with AttestedService.attest(url, _pins_needed(named)) as service:
-        config = service.configure(owner, founding=Founding(founding), max_boards=max_boards)
+        config = service.configure(
+            owner,
+            founding=Founding(founding),
+            max_boards=max_boards,
+            requests_per_s=requests_per_s,
+        )
         held = service.owner().claim
         if held is None:
             raise NotClaimedError
@@ -324,6 +343,7 @@ def _show_owner(out: Output, service: str, held: ServiceClaim, config: ServiceCo
             "owner": owner.to_json(),
             "founding": config.founding.value,
             "max_boards": config.max_boards,
+            "requests_per_s": config.requests_per_s,
         },
         [
             f"service   {service}",

@@ -341,7 +341,7 @@ def test_only_the_methods_of_the_protocol_are_answered(board: GuestBoard) -> Non
     """Registering resources or policies over this protocol is nobody's right."""
     for method, path in (("POST", PATH), ("GET", "/kbs/v0/auth"), ("PUT", "/kbs/v0/attest")):
         answer = board.call(method, path)
-        assert refused(answer) == (405, "accord-SVC-051")
+        assert refused(answer) == (405, "accord-SVC-050")
         assert answer.headers["allow"] in ("GET", "POST")
     assert board.call("POST", "/kbs/v0/resource-policy").status_code == 404
 
