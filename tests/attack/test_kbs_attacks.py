@@ -370,7 +370,8 @@ def test_a_service_gone_wrong_cannot_write_what_nobody_agreed_to(
         {"uses": []},
         {"policy_digest": nothing},
         {"secret": {**fine["secret"], "version": nothing}},
-    ):
+    ]
+    for changes in cases:
         with pytest.raises(ReleaseInvalidError):
             stage(board, {**fine, **run, **changes})
     assert released(board) == 1

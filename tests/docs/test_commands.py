@@ -15,9 +15,10 @@ from tests.docs._console import Session, commands, fences, matches
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 HOW_TO = DOCS / "how-to"
-TUTORIAL = DOCS / "tutorial" / "two-hospitals.md"
+TUTORIALS = sorted((DOCS / "tutorial").glob("*.md"))
 
-pytestmark = pytest.mark.e2e
+# The pages are typed as they stand, one process after the other.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -46,10 +47,11 @@ def how_to_pages() -> list[Path]:
     return [HOW_TO / f"{name}.md" for name in names]
 
 
-def test_the_tutorial_does_what_it_says(session: Session) -> None:
-    """A reader who types the whole tutorial sees what it shows."""
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_does_what_it_says(session: Session, tutorial: Path) -> None:
+    """A reader who types a whole tutorial sees what it shows."""
     with session:
-        assert session.run(TUTORIAL) == []
+        assert session.run(tutorial) == []
 
 
 def test_the_how_to_guides_do_what_they_say(session: Session) -> None:
@@ -96,7 +98,7 @@ def test_the_runner_sees_what_goes_wrong(
 
 def test_every_block_has_a_command() -> None:
     """All console blocks can be read: commands, and output after a command."""
-    for path in (TUTORIAL, *how_to_pages()):
+    for path in (*TUTORIALS, *how_to_pages()):
         for fence in fences(path):
             if fence.language == "console":
                 assert list(commands(fence))

@@ -12,14 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.live import Hardware
-from tests.support.wire import ROUTES, InProcess, problem_code
+from tests.support.wire import InProcess, problem_code
 
 from accord.board import AssetWithdrawal
 from accord.encoding import base64_encode, canonical_json, sha256
 from accord.evidence import Role
 from accord.identity import sign_statement
+from accord.service import Limits, create_app
+from accord.service._routes import ROUTES
 
-PATHS = st.sampled_from([path for method, path in ROUTES if method == "POST"])
+PATHS = st.sampled_from(
+    [
+        route.path.replace("/v1/boards/{board}", "{board}")
+        for route in ROUTES.values()
+        if route.method == "POST"
+    ]
+)
 WORDS = st.sampled_from(
     ["schema", "board", "nonce", "envelope", "payload", "payloadType", "signatures", "keyid", "sig",
      "sealed_key", "keyset", "evidence", "policy", "service", "blob", "collateral", "family"]
@@ -35,7 +43,9 @@ VALUES = st.recursive(
 
 @pytest.fixture(scope="module")
 def wire(hardware: Hardware, tmp_path_factory: pytest.TempPathFactory) -> InProcess:
-    return InProcess(hardware, tmp_path_factory.mktemp("wire"))
+    wire = InProcess(hardware, tmp_path_factory.mktemp("wire"))
+    wire.app = create_app(wire.service, limits=Limits(requests_per_s=1_000_000))
+    return wire
 
 
 def check(wire: InProcess, path: str, content: bytes) -> None:

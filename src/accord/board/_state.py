@@ -18,7 +18,7 @@ from accord.board._execution import ExecutionStop, InstanceToken, StopRecord
 from accord.board._genesis import Genesis
 from accord.board._member import Member
 from accord.board._proposal import Ballot, Choice, Enactment, Proposal, ProposalWithdrawal
-from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus
+from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus, Requirement
 from accord.board._requirements import action_rules, is_current, owner_of, requirements, vetoers
 from accord.encoding import Digest, format_time
 from accord.errors import (
@@ -29,6 +29,7 @@ from accord.errors import (
     MalformedError,
     NotAMemberError,
     ProposalClosedError,
+    ProposalImpossibleError,
     ProposalTimeError,
     StaleStatementError,
     TokenError,
@@ -201,6 +202,7 @@ class BoardState:
                 what="the charter", found=proposal.base, expected=self.charter.digest
             )
         needed, rules = requirements(self, proposal), action_rules(self, proposal)
+        self._must_be_possible(needed)
         notice_s = max(rule.notice_s for rule in rules)
         voting = [rule.voting_s for rule in rules if rule.voting_s is not None]
         latest = time + timedelta(seconds=min(voting)) if voting else proposal.expires
@@ -227,6 +229,14 @@ class BoardState:
             statement.digest, proposal, needed, vetoers(self, proposal), notice_s
         )
         self.proposals[record.id] = self.open_proposals[record.id] = record
+
+    def _must_be_possible(self, needed: tuple[Requirement, ...]) -> None:
+        """Refuses what all members together could not approve, before anybody votes."""
+        everybody = frozenset(self.members)
+        for item in needed:
+            missing = item.rule.missing(everybody, item.electorate)
+            if missing:
+                raise ProposalImpossibleError(source=item.source, missing=", ".join(missing))
 
     def _settled(self, time: datetime) -> dict[Digest, ProposalStatus]:
         """Open proposals that time, or another decision, has ended."""

@@ -168,3 +168,11 @@ class UnsignedStatementError(BoardError):
     code = "accord-BRD-020"
     exit_code = ExitCode.USAGE
     hint = "`accord proposal prepare` writes such files; they must reach the signer unchanged"
+
+
+class ProposalImpossibleError(BoardError):
+    """nobody could approve this proposal: {source} asks for {missing}"""
+
+    code = "accord-BRD-021"
+    exit_code = ExitCode.DENIED
+    hint = "a set that means nobody is never satisfied: a policy without assets has no owners"

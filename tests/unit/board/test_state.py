@@ -28,11 +28,11 @@ from accord.board import (
 )
 from accord.encoding import Fields
 from accord.errors import (
-    ApprovalsMissingError,
     DuplicateStatementError,
     MalformedError,
     NotAMemberError,
     ProposalClosedError,
+    ProposalImpossibleError,
     StaleStatementError,
     UnknownAssetError,
     UnknownProposalError,
@@ -191,16 +191,12 @@ def test_vote_can_be_changed_while_open() -> None:
     assert world.machine.board.missing(record) == ("bob",)
 
 
-def test_empty_proposal_has_no_affected_owner() -> None:
-    """A policy without inputs satisfies no rule about owners, so it cannot be enacted."""
+def test_proposal_that_affects_no_owner_cannot_ask_owners() -> None:
+    """A policy without inputs satisfies no rule about owners: it is refused before anybody votes."""
     world = World.ready()
-    proposal = world.propose(policy_json(services={"train": service_json(inputs=[])}))
 
-    assert "affected_owners (there are too few of them)" in world.machine.board.missing(
-        world.machine.board.proposals[proposal]
-    )
-    with world.refuses(ApprovalsMissingError):
-        world.enact(proposal)
+    with world.refuses(ProposalImpossibleError, match="there are too few of them"):
+        world.propose(policy_json(services={"train": service_json(inputs=[])}))
 
 
 def test_asset_can_be_offered_withdrawn_and_offered_again() -> None:

@@ -164,6 +164,14 @@ def test_an_address_and_a_key_have_limits_of_their_own(api: API) -> None:
     assert refused.status_code == 429
 
 
+def test_a_service_that_is_busy_says_when_to_come_back(api: API) -> None:
+    """Beyond what is answered at the same time there is a refusal, and soon."""
+    answer = limited(api, in_all=0).call("GET", "/healthz")
+
+    assert problem_code(503, answer.content) == "accord-SVC-057"
+    assert answer.headers["retry-after"] == "1"
+
+
 def test_the_owner_sets_the_rate(api: API) -> None:
     """A configuration that is accepted holds from then on."""
     governor = Governor(Limits(requests_per_s=10), Clock())
