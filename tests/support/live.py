@@ -149,6 +149,12 @@ class ServiceProcess:
     claims: bool = True
     """Whether its owner, whose home is below its folder, claims it as soon as it runs."""
 
+    database: str | None = None
+    """PostgreSQL's connection string, instead of a folder for its state."""
+
+    options: tuple[str, ...] = ()
+    """More words for its command line."""
+
     @property
     def state(self) -> Path:
         return self.folder / "state"
@@ -170,7 +176,10 @@ class ServiceProcess:
         url_file = self.folder / "url"
         url_file.unlink(missing_ok=True)
         arguments = ["service", "run", "--simulated", str(self.hardware.trust_host)]
-        arguments += ["--state", str(self.state), "--listen", "127.0.0.1:0"]
+        arguments += (
+            ["--database", self.database] if self.database else ["--state", str(self.state)]
+        )
+        arguments += ["--listen", "127.0.0.1:0", *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*ACCORD, *arguments, "--url-file", str(url_file)],

@@ -220,7 +220,7 @@ class ServiceBusyError(ServiceError):
 
 
 class HTTPVersionError(ServiceError):
-    """HTTP/{found} is not spoken here, only HTTP/1.1"""
+    """only HTTP/1.1 is spoken here, not HTTP/{found}"""
 
     code = "accord-SVC-058"
     exit_code = ExitCode.USAGE

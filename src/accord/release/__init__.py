@@ -33,6 +33,7 @@ from accord.release._gate import (
     attest_requester,
     decide,
     renew,
+    requested_service,
 )
 from accord.release._grant import (
     ASSET_KEY_PURPOSE,
@@ -138,6 +139,7 @@ __all__ = [
     "parse_run_id",
     "referenced_secrets",
     "renew",
+    "requested_service",
     "secret_uses",
     "service_binding",
     "shared_policy",

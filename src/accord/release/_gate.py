@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from accord.board import BoardState
 from accord.encoding import Digest
 from accord.errors import (
     ChannelTooWeakError,
+    EvidenceError,
     IdentityKeyError,
     LeaseError,
+    NoPolicyError,
     OneTimePasswordMissingError,
+    PolicyPendingError,
     UnknownRunError,
     WrongBoardError,
 )
@@ -115,15 +119,15 @@ def decide(
     anything. Raises REL and ATT errors.
     """
     board, claims = machine.board, attested.claims
-    # (4) The policy is in force, and nobody has stopped it.
-    policy, service = enacted_service(board, request.policy, request.service, now)
+    # (4) The policy is in force.
+    policy, service = requested_service(board, request, claims, now=now)
+    # (5) The environment, and the way it came, are ones that the policy names; nobody stopped it.
+    with stage("appraise"):
+        result = _appraise(claims, policy, service, request, now)
     run = "run-" + entropy(RUN_ID_BYTES).hex()
     nothing_stopped(
         board, policy=policy.name, assets=frozenset(used_assets(policy, service)), run=run
     )
-    # (5) The environment, and the way it came, are ones that the policy names.
-    with stage("appraise"):
-        result = _appraise(claims, policy, service, request, now)
     assurance = claims.assurance.weaker(service_assurance)
     # (6) Every owner's terms allow it, a use is left, and whoever shares a secret still does.
     with stage("consent"):
@@ -157,6 +161,34 @@ def decide(
         lease_until=lease_end(service, now),
     )
     return Decision(release, policy, service)
+
+
+def requested_service(
+    board: BoardState, request: ReleaseRequest, claims: Claims, *, now: datetime
+) -> tuple[Policy, Service]:
+    """The policy in force and its service, for a requester with these claims.
+
+    Who has yet to approve a policy is told only to an environment that it names: genuine
+    hardware alone may be anybody's. Raises as `enacted_service` does.
+    """
+    try:
+        return enacted_service(board, request.policy, request.service, now)
+    except PolicyPendingError as exc:
+        if not _awaited(board, request, claims, now):
+            raise NoPolicyError(policy=request.policy) from exc
+        raise
+
+
+def _awaited(board: BoardState, request: ReleaseRequest, claims: Claims, now: datetime) -> bool:
+    """Whether the environment is one that a proposed version of the policy names."""
+    for record in board.open_proposals.values():
+        for policy in record.proposal.policies:
+            if policy.name == request.policy and request.service in policy.services:
+                variants = policy.services[request.service].attestation
+                with contextlib.suppress(EvidenceError):
+                    appraise(claims, variants, now=now)
+                    return True
+    return False
 
 
 def _appraise(

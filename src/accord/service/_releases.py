@@ -37,9 +37,9 @@ from accord.release import (
     SecretUse,
     attest_requester,
     decide,
-    enacted_service,
     grant_context,
     renew,
+    requested_service,
 )
 from accord.secrets import MAX_IDENTITY_LIFETIME, PolicyAuthority, SecretValue, totp_step
 from accord.service._exchange import Exchange, PeerSecret
@@ -138,9 +138,8 @@ class Releases:
         self, host: BoardHost, request: ReleaseRequest, attested: Attested
     ) -> _Prepared:
         """Raises what would refuse the request anyway, so that nobody makes us fetch in vain."""
-        policy, service = enacted_service(
-            host.machine.board, request.policy, request.service, host.now()
-        )
+        board, now = host.machine.board, host.now()
+        policy, service = requested_service(board, request, attested.claims, now=now)
         imports = any(policy.secrets[name].service for name in policy.secrets)
         if not (imports or service.identity or service.totp):
             return _Prepared(policy.digest)

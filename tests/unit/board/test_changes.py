@@ -426,7 +426,7 @@ def test_whoever_lost_an_asset_is_asked_until_they_leave() -> None:
     proposal = made.propose(second)
 
     assert made.machine.board.proposals[proposal].affected_owners == {"bob", "lab"}
-    with made.refuses(ProposalImpossibleError, match="affected_owners"):
+    with made.refuses(ProposalImpossibleError, match="asks for ann"):
         made.propose(same)
 
 

@@ -192,7 +192,7 @@ def test_vote_can_be_changed_while_open() -> None:
 
 
 def test_proposal_that_affects_no_owner_cannot_ask_owners() -> None:
-    """A policy without inputs satisfies no rule about owners: it is refused before anybody votes."""
+    """A policy without inputs satisfies no rule about owners: nobody need vote on it."""
     world = World.ready()
 
     with world.refuses(ProposalImpossibleError, match="there are too few of them"):

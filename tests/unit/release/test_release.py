@@ -199,6 +199,15 @@ def test_pending_policy_says_who_is_missing(hardware: Hardware) -> None:
         gate.ask(policy="second")
 
 
+def test_genuine_hardware_alone_does_not_learn_who_is_missing(hardware: Hardware) -> None:
+    """Anybody can buy a machine; only what the proposed policy names learns whom to ask."""
+    gate = Gate(hardware)
+    gate.world.propose(policy_json(name="second"))
+
+    with gate.world.refuses(NoPolicyError, "policy second was never enacted"):
+        gate.ask(policy="second", attest=lambda b: gate.hardware.attest(b, mrtd=OTHER_MRTD))
+
+
 def test_unknown_policy_and_service_are_named(gate: Gate) -> None:
     """Also where a proposal of that name is closed or of another policy."""
     rejected = gate.world.propose(policy_json(name="second"))
