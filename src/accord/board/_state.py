@@ -76,7 +76,7 @@ class BoardState:
     lineage: dict[Digest, frozenset[str]] = field(default_factory=dict)
     """By the tag of an output, the owners of everything that it was computed from."""
 
-    recorded: MutableMapping[Digest, int] = field(default_factory=dict)
+    recorded: MutableMapping[Digest, int] = field(default_factory=Recorded)
     """Entry index of every statement, so that a replay is seen."""
 
     @classmethod

@@ -40,11 +40,14 @@ class MerkleTree:
     __slots__ = ("_levels",)
 
     def __init__(self) -> None:
-        self._levels: list[list[bytes]] = [[]]
+        self._levels: list[bytearray] = [bytearray()]
+        """The hashes of each level, one after the other: an object for each would take twice
+        as much memory again."""
+
 
     @property
     def size(self) -> int:
-        return len(self._levels[0])
+        return len(self._levels[0]) // HASH_BYTES
 
     def append(self, leaf: bytes) -> None:
         """Adds one leaf, given by its `leaf_hash`."""
@@ -52,11 +55,12 @@ class MerkleTree:
             message = f"a leaf hash has {HASH_BYTES} bytes, not {len(leaf)}"
             raise RuntimeError(message)
         level = 0
-        self._levels[0].append(leaf)
-        while len(self._levels[level]) % 2 == 0:
+        self._levels[0] += leaf
+        while len(self._levels[level]) % (2 * HASH_BYTES) == 0:
             if len(self._levels) == level + 1:
-                self._levels.append([])
-            self._levels[level + 1].append(node_hash(*self._levels[level][-2:]))
+                self._levels.append(bytearray())
+            pair = bytes(self._levels[level][-2 * HASH_BYTES :])
+            self._levels[level + 1] += node_hash(pair[:HASH_BYTES], pair[HASH_BYTES:])
             level += 1
 
     def root(self, size: int | None = None) -> bytes:
@@ -122,7 +126,8 @@ class MerkleTree:
         size = end - start
         level = size.bit_length() - 1
         if size == 1 << level:
-            return self._levels[level][start >> level]
+            at = (start >> level) * HASH_BYTES
+            return bytes(self._levels[level][at : at + HASH_BYTES])
         middle = start + _split(size)
         return node_hash(self._range(start, middle), self._range(middle, end))
 

@@ -48,6 +48,7 @@ from accord.release._exchange import SecretExport, shared_policy
 from accord.release._records import Release, Renewal
 from accord.release._resource import ResourceRelease, agreed_resource
 from accord.release._run import RunOutcome, RunRecord, RunStatement
+from accord.release._runs import Runs
 from accord.release._secret_uses import secret_uses
 
 
@@ -63,7 +64,7 @@ class Machine:
     """Every start of the trust service, with the index of its entry."""
 
     uses: dict[Digest, int] = field(default_factory=dict)
-    runs: MutableMapping[str, RunRecord] = field(default_factory=dict)
+    runs: MutableMapping[str, RunRecord] = field(default_factory=Runs)
     nonces: MutableSet[bytes] = field(default_factory=set)
     totp_steps: dict[tuple[str, str], int] = field(default_factory=dict)
     """By policy and secret, the latest time step whose one-time password was used."""

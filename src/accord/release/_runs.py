@@ -126,9 +126,10 @@ class Runs(MutableMapping[str, RunRecord]):
 def _key(run: str) -> bytes:
     """Of what is no run's id, one that no run has."""
     try:
-        return bytes.fromhex(run.removeprefix(_RUN))
+        key = bytes.fromhex(run.removeprefix(_RUN))
     except ValueError:
         return b""
+    return key if _RUN + key.hex() == run else b""
 
 
 def _hashes(release: Release) -> tuple[bytes | None, ...]:
