@@ -19,6 +19,7 @@ from accord.board._genesis import Genesis
 from accord.board._member import Member
 from accord.board._proposal import Ballot, Choice, Enactment, Proposal, ProposalWithdrawal
 from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus, Requirement
+from accord.board._recorded import Recorded
 from accord.board._requirements import action_rules, is_current, owner_of, requirements, vetoers
 from accord.encoding import Digest, format_time
 from accord.errors import (

@@ -79,11 +79,7 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JS
     def pairs(items: list[tuple[str, JSONValue]]) -> dict[str, JSONValue]:
         seen = dict(items)
         if len(seen) != len(items):
-            known: set[str] = set()
-            for key, _ in items:
-                if key in known:
-                    refuse(f"key {key!r} appears twice")
-                known.add(key)
+            refuse(f"key {_repeated(items)!r} appears twice")
         return seen
 
     def integer(text: str) -> int:
@@ -108,6 +104,12 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JS
     except RecursionError as exc:
         raise MalformedError(what=what, detail="nested too deeply") from exc
     return value
+
+
+def _repeated(items: list[tuple[str, JSONValue]]) -> str:
+    """The first key that was there before."""
+    known: set[str] = set()
+    return next(key for key, _ in items if key in known or known.add(key))
 
 
 def _refuse_half_pairs(value: JSONValue, what: str) -> None:

@@ -44,7 +44,6 @@ class MerkleTree:
         """The hashes of each level, one after the other: an object for each would take twice
         as much memory again."""
 
-
     @property
     def size(self) -> int:
         return len(self._levels[0]) // HASH_BYTES

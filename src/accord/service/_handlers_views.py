@@ -178,7 +178,9 @@ class ViewHandlers:
     async def releases(self, call: Call) -> Response:
         host = await self._readers.member(call)
         async with host.durably():
-            return _page(call, host.machine.runs.values(), view_release)
+            runs = host.machine.runs
+            # By their ids: only the records on this page are read.
+            return _page(call, runs.keys(), lambda run: view_release(runs[run]))
 
 
 def _page(call: Call, items: Collection[T], view: Callable[[T], JSONValue]) -> Response:

@@ -197,7 +197,7 @@ def test_a_proposal_is_found_by_an_unambiguous_beginning(board: Board) -> None:
 # --- answers that are none ------------------------------------------------------------------
 
 
-def _read_request(connection: ssl.SSLSocket) -> None:
+def _read_request(connection: TLSSocket) -> None:
     """All of it: closing with unread bytes would reset the connection."""
     received = b""
     while b"\r\n\r\n" not in received:
