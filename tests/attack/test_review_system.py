@@ -241,7 +241,7 @@ class Stranger:
                     connection.sendall(self._answer)
 
     @staticmethod
-    def _read_request(connection: TLSSocket) -> None:
+    def _read_request(connection: socket.socket) -> None:
         received = b""
         while b"\r\n\r\n" not in received and (part := connection.recv(65536)):
             received += part

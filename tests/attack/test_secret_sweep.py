@@ -32,7 +32,6 @@ from tests.support.postgres import Postgres
 from accord.board import Terms
 from accord.client import deposit_secret
 from accord.encoding import Fields, base64_encode
-from accord.errors import catalogue
 from accord.policy import Policy
 
 pytestmark = [
@@ -280,15 +279,3 @@ def test_secrets_are_nowhere_on_the_host(sweep: Sweep) -> None:
     assert {"bwrap", "cmdline"} <= {word for key in host.seen for word in key}
     assert MARKER.encode() in b"".join(host.of("cmdline"))
     assert {limits for _, limits in host.core.values()} == {"0 0"}, host.core
-
-
-def test_no_error_can_quote_a_value() -> None:
-    """No template of the catalogue has a place for a value, a key or a nonce."""
-    forbidden = ("{value}", "{key}", "{secret_value}", "{nonce}", "{password}", "{token}")
-    named = [
-        (code, place)
-        for code, error in catalogue().items()
-        for place in forbidden
-        if place in (error.__doc__ or "") or place in error.hint
-    ]
-    assert named == []

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from accord.client import ServiceClaim, ServiceConfig, ServicePins
     from accord.evidence import AttestationResult, Attester, Claims
     from accord.identity import Keyset
+    from accord.policy import Channel
     from accord.service import Store
 
 MAX_PORT = 65535
@@ -200,9 +201,8 @@ def attest(
             "say which service is meant: --home, --board, --trust, --measurement or --identity"
         )
     with session:
-        _show(
-            out, address, session.result.claims, session.keyset, session.result, "is in the genesis"
-        )
+        claims, code = session.result.claims, "is in the genesis"
+        _show(out, address, claims, session.keyset, session.result, session.channel, code)
 
 
 def _needed(url: str | None) -> str:
@@ -216,7 +216,7 @@ def _attest_pinned(out: Output, url: str, pins: ServicePins) -> None:
 
     with AttestedService.attest(url, pins) as service:
         code = "is one that you named" if service.result else "was NOT compared with anything"
-        _show(out, url, service.claims, service.keyset, service.result, code)
+        _show(out, url, service.claims, service.keyset, service.result, service.channel, code)
 
 
 def _show(
@@ -225,15 +225,14 @@ def _show(
     claims: Claims,
     keyset: Keyset,
     result: AttestationResult | None,
+    channel: Channel,
     code: str,
 ) -> None:
-    from accord.client import CHANNEL_LEVEL
-
     out.fact(f"hardware   {claims.family.value}, TCB {claims.tcb_status}")
     name = "mrtd" if "mrtd" in claims.measurements else min(claims.measurements, default="nothing")
     measured = claims.measurements.get(name, b"").hex()[:16]
     out.fact(f"code       {name} {measured}… {code}")
-    out.fact(f"binding    nonce fresh, TLS key in the evidence (channel {CHANNEL_LEVEL})")
+    out.fact(f"binding    nonce fresh, TLS key in the evidence (channel {channel})")
     out.fact(f"identity   {keyset.verify_key.key_id}")
     if claims.assurance.value == "simulated":
         out.warn("assurance  SIMULATED: no hardware protects it")
@@ -242,7 +241,7 @@ def _show(
             "url": url,
             "identity": keyset.verify_key.key_id,
             "assurance": claims.assurance.value,
-            "channel": CHANNEL_LEVEL,
+            "channel": channel.value,
             "result": result.to_json() if result is not None else None,
         },
         f"verified: trust service {url} ({claims.assurance.value})",

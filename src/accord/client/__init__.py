@@ -26,7 +26,7 @@ from accord.client._members import (
 from accord.client._offline import Unsigned
 from accord.client._secrets import deposit_secret, rotate_secret
 from accord.client._service import NO_BOARD, AttestedService, OwnerInfo, ServicePins
-from accord.client._session import CHANNEL_LEVEL, TrustSession
+from accord.client._session import TrustSession
 from accord.client._votes import (
     find_proposal,
     find_same,
@@ -41,7 +41,6 @@ from accord.client._votes import (
 
 __all__ = [
     "APPROVAL_PATH",
-    "CHANNEL_LEVEL",
     "NO_BOARD",
     "ApprovalServer",
     "AttestedService",

@@ -20,7 +20,7 @@ from accord.policy import Channel
 from accord.release import NONCE_BYTES, service_binding
 
 if TYPE_CHECKING:
-    from accord.client._session import Connection
+    from accord.client._connection import Connection
 
 
 @dataclass(frozen=True, slots=True)

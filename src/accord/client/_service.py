@@ -16,8 +16,8 @@ from accord.client._claim import (
     ServiceClaim,
     ServiceConfig,
 )
+from accord.client._connection import Connection
 from accord.client._proof import prove_environment
-from accord.client._session import Connection
 from accord.encoding import Digest, Envelope, Fields
 from accord.errors import ServiceIdentityError
 from accord.evidence import AttestationResult, Claims, appraise
@@ -74,6 +74,7 @@ class AttestedService:
     ) -> None:
         self._connection = connection
         self.keyset, self.claims = keyset, claims
+        self.channel = Channel.L2
         self.result = result
         """The appraisal; ``None`` where the key alone was pinned."""
 
@@ -83,7 +84,7 @@ class AttestedService:
         connection = Connection(url)
         with connection.closed_on_failure():
             # (1) to (3) It is in a genuine environment, and its keys are of that environment.
-            keyset, claims = prove_environment(connection, NO_BOARD, pins.anchors, Channel.L1)
+            keyset, claims = prove_environment(connection, NO_BOARD, pins.anchors, Channel.L2)
             # (4) It is the one that was pinned: by its code, by its key, or by both.
             result = None
             if pins.variants or pins.identity is None:

@@ -109,7 +109,12 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JS
 def _repeated(items: list[tuple[str, JSONValue]]) -> str:
     """The first key that was there before."""
     known: set[str] = set()
-    return next(key for key, _ in items if key in known or known.add(key))
+    for key, _ in items:
+        if key in known:
+            return key
+        known.add(key)
+    message = "no key is repeated"
+    raise RuntimeError(message)
 
 
 def _refuse_half_pairs(value: JSONValue, what: str) -> None:

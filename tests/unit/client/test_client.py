@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +20,14 @@ from accord.channel import TLSIdentity
 from accord.client import (
     MemberHome,
     TrustSession,
-    _session,
+    _connection,
     find_proposal,
     load_ring_entry,
     offer_asset,
     seal_asset,
     withdraw_asset,
 )
+from accord.client._connection import Connection
 from accord.encoding import base64_encode, canonical_json, sha256
 from accord.errors import (
     EncodingError,
@@ -197,7 +197,7 @@ def test_a_proposal_is_found_by_an_unambiguous_beginning(board: Board) -> None:
 # --- answers that are none ------------------------------------------------------------------
 
 
-def _read_request(connection: TLSSocket) -> None:
+def _read_request(connection: socket.socket) -> None:
     """All of it: closing with unread bytes would reset the connection."""
     received = b""
     while b"\r\n\r\n" not in received:
@@ -262,15 +262,18 @@ def test_an_answer_that_is_none_is_refused(
 
 def test_an_endless_answer_is_cut_off(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more than the limit is read of any answer."""
-    monkeypatch.setattr(_session, "MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr(_connection, "MAX_REPLY_BYTES", 1000)
     with answering(http(b"x" * 5000)) as url, pytest.raises(TooLargeError):
         TrustSession.attest(url, board.genesis)
 
 
 def test_another_genesis_than_the_one_asked_for_is_refused(board: Board) -> None:
     """A service that answers with another board's genesis is not believed."""
-    answer = http(board.envelope.to_bytes())
-    with answering(answer) as url, pytest.raises(GenesisError):
+    asked = {"board": board.genesis.digest, "nonce": base64_encode(bytes(32)), "genesis": True}
+    connection = Connection(board.url)
+    proof = connection.send("POST", "/v1/attest", asked).content
+    connection.close()
+    with answering(http(proof)) as url, pytest.raises(GenesisError, match="not sha256:"):
         TrustSession.open(url, sha256(b"the board that was meant"))
 
 
