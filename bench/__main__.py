@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import evidence, trust
+from bench import evidence
 from bench.report import Report
+from bench.trust import suite as trust
 
 SUITES = {"evidence": evidence.run, "trust": trust.run}
 

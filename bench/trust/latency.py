@@ -29,7 +29,7 @@ class Samples:
             self.steps.setdefault(step, []).append(taken)
 
     def at(self, fraction: float) -> float:
-        return percentile(self.totals, fraction)
+        return percentile(self.totals, fraction) if self.totals else 0.0
 
     def medians(self) -> dict[str, float]:
         return {step: median(values) for step, values in self.steps.items()}

@@ -40,22 +40,26 @@ class Outcome:
 
 def _visit(place: Place, until: float, pace: float, outcome: Outcome) -> None:
     """One shield after the other until then: as fast as possible, or one every ``pace`` s."""
+    try:
+        _releases(place, until, pace, outcome)
+    except AccordError as exc:
+        outcome.errors.append(f"{exc.code} {exc}")
+
+
+def _releases(place: Place, until: float, pace: float, outcome: Outcome) -> None:
     shield, mixed = place.shield(), pace > 0
     session = shield.connect()
     for number in range(1, 1 << 62):
         start = time.monotonic()
         if start >= until:
             break
-        try:
-            shield.release(session)
-            outcome.milliseconds.append((time.monotonic() - start) * 1000)
-            if mixed and number % _NEW_EVERY == 0:
+        shield.release(session)
+        outcome.milliseconds.append((time.monotonic() - start) * 1000)
+        if mixed:
+            if number % _NEW_EVERY == 0:
                 session.__exit__(None, None, None)
                 session = shield.connect()
                 _be_refused(shield, session, outcome)
-        except AccordError as exc:
-            outcome.errors.append(f"{exc.code} {exc}")
-        if mixed:
             time.sleep(max(0.0, pace - (time.monotonic() - start)))
     session.__exit__(None, None, None)
 

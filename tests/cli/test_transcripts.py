@@ -118,8 +118,8 @@ def test_a_service_is_attested(command: Command, board: Board) -> None:
     text, document = said_twice(command, "service", "attest", "--home", board.home("ann"))
 
     assert "! assurance  SIMULATED" in text.stderr
-    assert (document.document["assurance"], document.document["channel"]) == ("simulated", "L1")
-    assert text.stderr.count("✓") == 3
+    assert (document.document["assurance"], document.document["channel"]) == ("simulated", "L2")
+    assert text.stderr.count("✓") == 4
 
 
 def test_a_volume_is_sealed_and_verified(command: Command, board: Board, tmp_path: Path) -> None:

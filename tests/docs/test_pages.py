@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ RUN = [DOCS / "tutorial", DOCS / "how-to"]
 EXAMPLES = [item for page in PAGES for item in fences(page) if item.language == "yaml"]
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-_COMMAND = re.compile(r"`accord ([a-z]+) ([a-z]+)\b([^`]*)`")
+_COMMAND = re.compile(r"`accord ([a-z]+) ([a-z]+(?:-[a-z]+)*)\b([^`]*)`")
 
 
 def name(value: object) -> str:
@@ -134,6 +135,36 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
     assert unknown == []
 
 
+def unknown_words(line: str) -> list[str]:
+    """The words of an example that are neither commands nor options of the program."""
+    words = shlex.split(line, comments=True)[1:]
+    command: click.Command = cli
+    context = click.Context(command)
+    while isinstance(command, click.Group) and words:
+        name = words.pop(0)
+        found = command.get_command(context, name)
+        if found is None:
+            return [name]
+        command = found
+    known = {option for item in command.params for option in item.opts}
+    return [word for word in words if word.startswith("-") and word not in known]
+
+
+def test_examples_in_the_readme_can_be_typed() -> None:
+    """Each `accord` line of its shell blocks is a command with options that it has."""
+    lines = [
+        line
+        for fence in fences(ROOT / "README.md")
+        if fence.language == "sh"
+        for line in fence.body.splitlines()
+        if line.startswith("accord ")
+    ]
+    assert len(lines) >= 4
+    assert [(line, unknown_words(line)) for line in lines if unknown_words(line)] == []
+    assert unknown_words("accord policy enforce policy.yaml") == ["enforce"]
+    assert unknown_words("accord policy lint policy.yaml --force") == ["--force"]
+
+
 def test_hints_name_commands_and_pages_that_exist() -> None:
     """What an error advises can be done: its commands and its pages exist."""
     wrong: list[tuple[str, ...]] = []
@@ -152,6 +183,24 @@ def test_code_refers_to_pages_that_exist() -> None:
         for page in re.findall(r"docs/[\w/-]+\.md", path.read_text())
     }
     assert sorted(item for item in cited if not (ROOT / item[1]).exists()) == []
+
+
+def test_the_table_of_palaemon_is_whole_and_its_paths_exist() -> None:
+    """All 46 rows, in order; what is there names code and tests that exist."""
+    text = (DOCS / "explanation" / "palaemon.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if re.match(r"\| \d+ \|", line)
+    ]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 47)]
+    assert {len(row) for row in rows} == {6}
+    verdicts = {row[0]: re.split(r"[.,:]| by", row[3])[0].strip(" *") for row in rows}
+    assert set(verdicts.values()) == {"yes", "partly", "not yet", "no"}
+    bare = [row[0] for row in rows if verdicts[row[0]] == "yes" and not (row[4] and row[5])]
+    assert bare == []
+    named = re.findall(r"`((?:src|tests|bench|docs)/[^`…]+)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_readme_names_make_targets_that_exist() -> None:

@@ -57,6 +57,7 @@ def server_config(app: ASGIApp, tls: TLSIdentity) -> uvicorn.Config:
         ws="none",
         log_level="critical",  # A traceback may quote what it failed on; ours says where.
         access_log=False,
+        proxy_headers=False,  # Who asks is told by the connection, not by who asks.
         lifespan="on",
         server_header=False,
         ssl_context_factory=lambda _config, _default: tls.server_context(),

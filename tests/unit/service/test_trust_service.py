@@ -16,7 +16,7 @@ from starlette.responses import Response
 from tests.support.live import Board, Hardware, make_service
 from tests.support.wire import InProcess, problem_code
 
-from accord.board import Ballot, Choice, EnactPolicy, Proposal
+from accord.board import WHOLE_BOARD, Ballot, Choice, EnactPolicy, ExecutionStop, Proposal
 from accord.encoding import Envelope, canonical_json, sha256
 from accord.errors import (
     NonceError,
@@ -86,6 +86,12 @@ def proposal(wire: InProcess, author: str) -> Envelope:
     return sign_statement("proposal", document.to_json(), [wire.identity(author).signer])
 
 
+def stop(wire: InProcess, member: str) -> Envelope:
+    now = datetime.now(UTC).replace(microsecond=0)
+    document = ExecutionStop(wire.genesis.digest, member, WHOLE_BOARD, "a test", now)
+    return sign_statement("execution-stop", document.to_json(), [wire.identity(member).signer])
+
+
 def ballot(wire: InProcess, voter: str, of: Envelope) -> Envelope:
     document = Ballot(wire.genesis.digest, of.statement_digest, voter, Choice.APPROVE, 1)
     return sign_statement("ballot", document.to_json(), [wire.identity(voter).signer])
@@ -138,14 +144,14 @@ def test_a_full_disk_halts_the_board_and_loses_nothing(hardware: Hardware, tmp_p
     host = asyncio.run(service.found(wire.envelope))
     store.full = True
     with pytest.raises(ServiceHaltedError):
-        asyncio.run(service.submit(host, proposal(wire, "bob"), None))
+        asyncio.run(service.submit(host, stop(wire, "bob"), None))
     store.full = False
     with pytest.raises(ServiceHaltedError):
-        asyncio.run(service.submit(host, proposal(wire, "ann"), None))
+        asyncio.run(service.submit(host, stop(wire, "ann"), None))
     service = make_service(hardware.attester(Role.SERVICE), store=store)
     again = asyncio.run(service.host(host.board))
 
-    assert again.machine.board.proposals == {}
+    assert again.machine.board.stops == {}
 
 
 def rewritten(store: MemoryStore, board: str, change: Callable[[list[bytes]], None]) -> MemoryStore:
