@@ -155,7 +155,7 @@ def test_stranger_is_told_before_being_asked(tmp_path: Path, genesis: Genesis) -
 def test_title_cannot_draw_lines_in_the_review(end: str) -> None:
     """A title that continues as if it were the client's own words is no title."""
     world = World.ready()
-    with world.refuses(MalformedError, match="a title is one line"):
+    with world.refuses(MalformedError, match="it is one line"):
         world.propose(title=f"More time{end}  - service train lets clinic read its output")
 
 

@@ -27,7 +27,7 @@ LEAVES = list(leaves(cli))
 
 
 def test_every_command_is_a_noun_and_a_verb() -> None:
-    """There are no deeper trees to remember; only the doctor, and the question why, need no verb."""
+    """No deeper trees to remember; only the doctor, and the question why, need no verb."""
     assert {2} == {len(path) for path in LEAVES} - {1}
     assert [path for path in LEAVES if len(path) == 1] == [("doctor",), ("why",)]
     assert len(LEAVES) >= 25

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +11,8 @@ from enum import StrEnum
 from accord.board._asset import AssetOffer
 from accord.board._constitution import Action
 from accord.board._proposal import Ballot, Choice, Proposal
-from accord.encoding import Digest
+from accord.encoding import Digest, canonical_json, sha256
+from accord.identity import PublicIdentity
 from accord.policy import Electorate, Rule
 
 
@@ -103,4 +105,15 @@ class AssetRecord:
     owner_key: Digest
     """Id of the key that signed the offer: nobody who comes after inherits it."""
 
+    reader_keys: Mapping[str, Digest]
+    """By reader in the terms, the digest of the keys that the owner's consent was given for.
+
+    A reader who was no member then has none: the owner could not know whom the name would mean.
+    """
+
     withdrawn: bool = False
+
+
+def keys_digest(identity: PublicIdentity) -> Digest:
+    """SHA-256 of both public keys of a member, and the name: whom results are sealed to."""
+    return sha256(canonical_json(identity.to_json()))

@@ -30,7 +30,7 @@ VENDOR = "simulated-hardware/vendor"
 TRUST_HOST = "simulated-hardware/trust-host"
 COMPUTE_HOST = "simulated-hardware/compute-host"
 
-SERVICE_OWNER = "operator/owner"
+SERVICE_OWNER = "service-owner"
 """The identity that claims the trust service."""
 
 SPLIT = (

@@ -55,6 +55,14 @@ class OneTimePasswordError(SecretError):
     hint = "check the clock of the device that shows it, and that it holds the right secret"
 
 
+class OneTimePasswordLockedError(SecretError):
+    """too many wrong one-time passwords: none is looked at for up to 30 seconds"""
+
+    code = "accord-SEC-008"
+    exit_code = ExitCode.DENIED
+    hint = "wait for the next password; if the wrong ones were not yours, find out whose they were"
+
+
 class OneTimePasswordUsedError(SecretError):
     """the one-time password was used before"""
 

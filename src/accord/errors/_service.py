@@ -155,6 +155,14 @@ class ApprovalAnswerError(ServiceError):
     hint = "no answer is no vote; the member can vote by hand as well"
 
 
+class ServiceDismissedError(ServiceError):
+    """board {board} does not accept this trust service any more"""
+
+    code = "accord-SVC-037"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "its members replaced it by another one: use that (ACCORD_SERVICE, or --service)"
+
+
 class MethodNotAllowedError(ServiceError):
     """{method} cannot be done at {path}, only {allowed}"""
 

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from accord.encoding import JSONValue
-from accord.policy._scone_source import Source, converted_name, converted_text, shown
+from accord.policy._scone_source import Source, converted_name, converted_text, referenced_name, shown
 
 MAX_SVN = 64
 """Longest range of security version numbers that is written out."""
 
 MAX_MODE = 0o777
+_OCTAL = re.compile(r"(?:0o)?[0-7]{1,6}")
 
 _TOLERATED: Mapping[str, tuple[str, ...]] = {
     "software-hardening-needed": ("SWHardeningNeeded",),
@@ -30,7 +32,7 @@ Document = dict[str, JSONValue]
 def convert_services(session: Source) -> Document:
     """The mapping ``services``; each with the files of its image, without inputs and outputs."""
     statuses, singleton = _security(session.object("security"))
-    images = {str(image.take("name")): image for image in session.objects("images")}
+    images = _images(session)
     services: Document = {}
     for source in session.objects("services"):
         given = source.text("name")
@@ -38,6 +40,9 @@ def convert_services(session: Source) -> Document:
             session.remarks.miss(source.where, "has no name")
             continue
         name = converted_name(given, source.path("name"), session.remarks)
+        if name in services:
+            session.remarks.miss(source.where, f"another service is called {shown(name)} already")
+            continue
         service = _service(source, statuses)
         if singleton:
             service["singleton"] = True
@@ -50,6 +55,17 @@ def convert_services(session: Source) -> Document:
         image.ignore("injection_files")  # Taken by every service that has the image.
         image.rest()
     return services
+
+
+def _images(session: Source) -> dict[str, Source]:
+    images: dict[str, Source] = {}
+    for image in session.objects("images"):
+        name = str(image.take("name"))
+        if name in images:
+            session.remarks.miss(image.where, f"another image is called {shown(name)} already")
+        else:
+            images[name] = image
+    return images
 
 
 def _security(security: Source) -> tuple[list[str], bool]:
@@ -93,10 +109,15 @@ def _service(source: Source, statuses: list[str]) -> Document:
     )
     password = source.text("one_time_password_shared_secret")
     if password is not None:
-        secret = converted_text(
-            password, source.path("one_time_password_shared_secret"), source.remarks
-        )
-        service["totp"] = secret.removeprefix("{{ accord.").removesuffix(" }}").partition(":")[0]
+        secret = referenced_name(password)
+        if secret is None:
+            # What stands there is a secret itself: it is neither taken over nor repeated.
+            source.remarks.miss(
+                source.path("one_time_password_shared_secret"),
+                "a value never stands in a policy: declare a secret, and name it under `totp`",
+            )
+        else:
+            service["totp"] = secret
     for name in ("fspf_path", "fspf_key", "fspf_tag"):
         if source.take(name) is not None:
             source.remarks.miss(
@@ -136,7 +157,11 @@ def _versions(signer: Source) -> Document:
     if product is not None:
         attributes["isv_prod_id"] = [product]
     exact, least, most = (signer.integer(name) for name in ("isvsvn", "isvsvn_min", "isvsvn_max"))
-    if exact is not None:
+    if exact is not None and (least, most) != (None, None):
+        signer.remarks.miss(
+            signer.path("isvsvn"), "either one version or a range: list those that are admitted"
+        )
+    elif exact is not None:
         attributes["isv_svn"] = [exact]
     elif most is not None:
         first = max(least or 0, 0)
@@ -212,8 +237,8 @@ def _mode(file: Source) -> str:
     if value is None:
         return "0700"
     number = value if isinstance(value, int) else None
-    if isinstance(value, str) and value.removeprefix("0o").isdecimal():
-        number = int(value.removeprefix("0o"), 8) if set(value[-3:]) <= set("01234567") else None
+    if isinstance(value, str) and _OCTAL.fullmatch(value):
+        number = int(value, 8)
     if number is None or not 0 <= number <= MAX_MODE:
         file.remarks.miss(file.path("permission"), f"{shown(value)} is no mode of a file")
         return "0700"

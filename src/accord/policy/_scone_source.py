@@ -144,6 +144,14 @@ def converted_name(text: str, where: str, remarks: Remarks) -> str:
     return name
 
 
+def referenced_name(text: str) -> str | None:
+    """The secret that ``text`` is a reference to, and nothing else; its format is left out."""
+    found = _REFERENCE.fullmatch(text)
+    if found is None or found["filter"] or not NAME.fullmatch(found["name"].lower()):
+        return None
+    return found["name"].lower()
+
+
 def converted_text(text: str, where: str, remarks: Remarks) -> str:
     """A text with its references to secrets as templates; those of the host are listed."""
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from accord.board import verify_genesis
 from accord.encoding import Digest, Envelope, sha256
-from accord.errors import AccordError, EvidenceError, UnknownBoardError
-from accord.evidence import Evidence, Purpose, verify
+from accord.errors import AccordError, EvidenceError, ServiceDismissedError, UnknownBoardError
+from accord.evidence import Claims, Evidence, Purpose, verify
 from accord.policy import Assurance
 from accord.release import ServiceStart, service_binding
 from accord.service._claim import Ownership
@@ -21,14 +21,13 @@ from accord.service._parts import Parts
 _LOG = logging.getLogger("accord.service")
 
 
-def _own_assurance(host: BoardHost, start: ServiceStart, evidence: Evidence) -> Assurance:
-    """What this service is worth under the board's own anchors; nothing they know: the least."""
+def _own_environment(host: BoardHost, start: ServiceStart, evidence: Evidence) -> Claims | None:
+    """Where this service runs under the board's own anchors; nothing where they know nothing."""
     genesis = host.machine.board.genesis
     try:
-        claims = verify(evidence, anchors=genesis.anchors, now=host.now(), binding=start.binding)
+        return verify(evidence, anchors=genesis.anchors, now=host.now(), binding=start.binding)
     except EvidenceError:
-        return Assurance.SIMULATED
-    return claims.assurance
+        return None
 
 
 class Boards:
@@ -59,11 +58,25 @@ class Boards:
         binding = service_binding(host.board, parts.keyset, nonce, Purpose.LOG)
         evidence = parts.attester.collect(binding.report_data())
         start = ServiceStart(host.board, nonce, parts.keyset, evidence.digest)
+        claims = host.environment = _own_environment(host, start, evidence)
+        # Under anchors that do not know us we are worth the least.
+        worth = Assurance.SIMULATED if claims is None else claims.assurance
+        self.assurance[host.board] = worth
+        if host.machine.started and not self._accepted(host):
+            return  # Who was replaced never calls itself the board's service again.
         host.stage(
             parts.sign("service-start", start.to_json()),
             objects={evidence.digest: evidence.to_bytes()},
         )
-        self.assurance[host.board] = _own_assurance(host, start, evidence)
+
+    @staticmethod
+    def _accepted(host: BoardHost) -> bool:
+        try:
+            host.require_accepted()
+        except ServiceDismissedError as exc:
+            _LOG.error("%s (%s); nothing is released", exc, exc.code)
+            return False
+        return True
 
     async def writing(self, host: BoardHost) -> None:
         """Makes this service the writer. Raises ``NotWriterError`` while another one is."""

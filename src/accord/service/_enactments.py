@@ -11,7 +11,7 @@ from datetime import datetime
 
 from accord.board import BoardState, Enactment, ProposalRecord
 from accord.encoding import Digest
-from accord.errors import AccordError, SecretValueError
+from accord.errors import AccordError, SecretValueError, ServiceDismissedError
 from accord.policy import AUTHORITY, Fate, Policy, carried_over
 from accord.secrets import PolicyAuthority, generate, public_parts
 from accord.service._host import BoardHost
@@ -150,3 +150,12 @@ class Enactments:
         if record is not None and state.enactable(record, host.now()):
             body = Enactment(host.board, proposal, made.public).to_json()
             host.stage(self._parts.sign("enactment", body), secrets=made.values)
+            self._tell_dismissal(host)
+
+    @staticmethod
+    def _tell_dismissal(host: BoardHost) -> None:
+        """Whoever runs this service reads when members replaced it; from now on it releases none."""
+        try:
+            host.require_accepted()
+        except ServiceDismissedError as exc:
+            _LOG.error("%s (%s); nothing is released", exc, exc.code)

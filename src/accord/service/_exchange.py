@@ -140,6 +140,7 @@ class Exchange:
                 evidence, anchors=state.genesis.anchors, now=now, binding=request.binding
             )
         with explained(self._parts, host, request.nonce):
+            host.require_accepted()
             # (4) That environment is one that this board trusts with its own secrets.
             appraise(claims, state.charter.service, now=now)
             # (5) The policy in force here shares the secret with that very policy there.

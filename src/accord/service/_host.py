@@ -15,10 +15,13 @@ from typing import ParamSpec, TypeVar
 from accord.encoding import Digest, Envelope
 from accord.errors import (
     AccordError,
+    AppraisalError,
     NotWriterError,
+    ServiceDismissedError,
     ServiceHaltedError,
     StoreUnavailableError,
 )
+from accord.evidence import Claims, appraise
 from accord.identity import KeySigner
 from accord.ledger import Entry, LogHead, sign_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
@@ -72,6 +75,9 @@ class BoardHost:
         self.board: Digest = self.machine.board.board
         self._commit: GroupCommit | None = None
         self._halted = ""
+        self.environment: Claims | None = None
+        """Where this service runs, as the board's anchors prove it; known to its writer."""
+
         self._changing = asyncio.Lock()
         if fence is not None:
             self._write_from(self.head.size, fence)
@@ -144,6 +150,19 @@ class BoardHost:
             raise NotWriterError(board=self.board, writer="another service")
         self._commit.check()
         return self._commit
+
+    def require_accepted(self) -> None:
+        """Raises ``ServiceDismissedError`` where the charter in force names no such service.
+
+        Nothing secret may leave from here then: whoever replaced this service had a reason.
+        """
+        accepted, environment = self.machine.board.charter.service, self.environment
+        if environment is None:
+            raise ServiceDismissedError(board=self.board)
+        try:
+            appraise(environment, accepted, now=self.now())
+        except AppraisalError as exc:
+            raise ServiceDismissedError(board=self.board) from exc
 
     def now(self) -> datetime:
         """Whole seconds, never before the last entry: the log's time does not go back."""

@@ -43,7 +43,11 @@ class Resources:
     async def release(
         self, host: BoardHost, guest: Guest, *, policy: str, service: str, secret: str
     ) -> bytes:
-        """The secret, where its kind has raw bytes as those. Raises REL and ATT errors."""
+        """The secret, where its kind has raw bytes as those.
+
+        Raises REL and ATT errors, or ``ServiceDismissedError``.
+        """
+        host.require_accepted()
         enacted, release = decide_resource(
             host.machine.board,
             host.machine.uses,
