@@ -321,7 +321,9 @@ def _vote_with_openssl(hardware: Hardware, command: Command, tmp_path: Path, eve
     assert beside["policies"] == made["policies"]
     assert any("reads bob/data" in change["sentence"] for change in beside["changes"])
     forged = tmp_path / "forged.sig"
-    assert command("member", "sign", ballot, "-o", forged, *home).exit_code == 0
+    asked = command("member", "sign", ballot, "-o", forged, *home)
+    assert "it is for eve to sign, not for bob" in asked.stderr
+    forged.write_bytes(member.identity.signer.sign(ballot.read_bytes()))
     finish = ("proposal", "finish", ballot, *home)
     refused = command(*finish, "--signature", forged)
     assert "accord-ID-003" in refused.stderr
@@ -338,10 +340,12 @@ def test_proposals_and_stops_can_be_signed_on_another_machine(
     home = ("--home", governed.home("ann"))
     tbs, signature = tmp_path / "x.tbs", tmp_path / "x.sig"
     out = ("--offline-out", tbs, *home)
-    assert command("execution", "stop", "--reason", "leak", *out).exit_code == 0
-    signed = command("member", "sign", tbs, "-o", signature, *home)
+    named = ok(command("execution", "stop", "--reason", "leak", *out, "--json"))["digest"]
+    unread = command("member", "sign", tbs, "-o", signature, *home)
+    assert (unread.exit_code, signature.exists()) == (1, False)
+    signed = command("member", "sign", tbs, "-o", signature, "--digest", named, *home)
     assert "execution-stop" in signed.stdout
-    assert "reason    leak" in signed.stdout
+    assert "reason    leak" in signed.stderr
     done = ok(
         command(
             "proposal",
@@ -357,7 +361,8 @@ def test_proposals_and_stops_can_be_signed_on_another_machine(
     assert done["kind"] == "execution-stop"
     made = command("member", "remove", "ann", *out, "--json")
     assert made.document["kind"] == "proposal"
-    command("member", "sign", tbs, "-o", signature, *home)
+    named = made.document["digest"]
+    ok(command("member", "sign", tbs, "-o", signature, "--digest", named, *home, "--json"))
     import base64
 
     signature.write_text(base64.b64encode(signature.read_bytes()).decode() + "\n")

@@ -28,7 +28,7 @@ from accord.release import (
 )
 from accord.release import decide as decide_attested
 from accord.release._gate import Stage, untimed
-from tests.support.board import Hardware, World, policy_json, service_json
+from tests.support.board import Hardware, Person, World, policy_json, service_json
 
 
 def no_password(_policy: Policy, _secret: str, _password: str, _last: int | None) -> int:
@@ -123,6 +123,7 @@ class Gate:
         nonce: bytes | None = None,
         attest: Callable[[Binding], Evidence] | None = None,
         exporter: bytes | None = None,
+        by: str = "shield",
     ) -> LeaseRequest:
         """What the shield of a run sends so that it may go on."""
         nonce = nonce or self.nonce(Purpose.LEASE)
@@ -131,13 +132,21 @@ class Gate:
         )
         evidence = (attest or self.hardware.attest)(binding)
         level = Channel.L1 if exporter is None else Channel.L2
-        return LeaseRequest(release.board, release.run, nonce, evidence, level)
+        return LeaseRequest.make(
+            board=release.board,
+            run=release.run,
+            nonce=nonce,
+            evidence=evidence,
+            channel=level,
+            signer=Person.of(by).signer,
+        )
 
     def renew(self, request: LeaseRequest, *, exporter: bytes | None = None) -> Renewal:
         renewal, _ = renew(
             self.world.machine,
             request,
             challenges=self.challenges,
+            service_assurance=Assurance.ENCLAVE,
             now=self.world.time,
             exporter=exporter,
         )

@@ -95,7 +95,7 @@ def accord(
         input=stdin if stdin is not None else "",
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     return Finished(done.returncode, done.stdout, done.stderr)

@@ -242,7 +242,9 @@ class Served:
         nonce, _ = self.service.challenge(self.host, Purpose.LEASE)
         binding = lease_binding(self.board, run, shield.keyset, nonce)
         evidence = shield.attester.collect(binding.report_data())
-        request = LeaseRequest(self.board, run, nonce, evidence)
+        request = LeaseRequest.make(
+            board=self.board, run=run, nonce=nonce, evidence=evidence, signer=shield.signer
+        )
         envelope = asyncio.run(self.service.renew(self.host, request))
         return Lease.from_fields(self.said_by_service("lease", envelope).fields())
 

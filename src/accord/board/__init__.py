@@ -34,14 +34,14 @@ from accord.board._proposal import (
     Proposal,
     ProposalWithdrawal,
 )
-from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus, Requirement
-from accord.board._requirements import (
-    action_rules,
-    is_current,
-    owner_of,
-    requirements,
-    vetoers,
+from accord.board._record import (
+    AssetRecord,
+    ProposalRecord,
+    ProposalStatus,
+    Requirement,
+    keys_digest,
 )
+from accord.board._requirements import Needs, is_current, needs, owner_of
 from accord.board._snapshot import MAX_RECORDS, board_to_json, read_board
 from accord.board._state import BoardState
 from accord.policy import AFFECTED_OWNERS, Electorate, Rule, RuleKind
@@ -75,6 +75,7 @@ __all__ = [
     "Genesis",
     "InstanceToken",
     "Member",
+    "Needs",
     "Proposal",
     "ProposalRecord",
     "ProposalStatus",
@@ -90,15 +91,14 @@ __all__ = [
     "StopRecord",
     "Terms",
     "UpdateMember",
-    "action_rules",
     "board_to_json",
     "is_current",
+    "keys_digest",
     "lint_constitution",
+    "needs",
     "owner_of",
     "parse_scope",
     "read_action",
     "read_board",
-    "requirements",
     "verify_genesis",
-    "vetoers",
 ]

@@ -76,6 +76,9 @@ class StopRecord:
 
     stop: ExecutionStop
     index: int
+    key: Digest
+    """Id of the key that signed it: whoever gets the name later has not stopped anything."""
+
     resumed: bool = False
 
     def covers(self, *, policy: str, assets: frozenset[str], run: str) -> bool:

@@ -58,11 +58,31 @@ def lint_constitution(charter: Charter) -> tuple[Finding, ...]:
     if missing:
         words = f"without a rule, this can never be done: {', '.join(missing)}"
         found.append(Finding("unchangeable", "constitution", words))
+    found += _updates(charter)
     silent = [
         name for name, member in charter.members.items() if not member.weight and not member.roles
     ]
     found += [Finding("no-voice", f"member {name}", "no role and no weight") for name in silent]
     return tuple(found)
+
+
+def _updates(charter: Charter) -> Iterator[Finding]:
+    """What somebody's own approval does to their own membership."""
+    rules, where = charter.constitution.rules, Action.MEMBER_UPDATE
+    rule = rules.get(where)
+    if rule is None:
+        return
+    if rules.keys().isdisjoint((Action.CONSTITUTION_REPLACE, Action.MEMBER_ADD)):
+        words = "without a rule for constitution.replace or member.add, nothing but keys changes"
+        yield Finding("keys-only", where.value, words)
+    for name in sorted(charter.members):
+        me = frozenset({name})
+        own = Electorate(charter.roles, charter.weights, affected_owners=me, lineage_owners=me)
+        others = Electorate(charter.roles, charter.weights)
+        if rule.approve.satisfied(me, own) and not rule.approve.satisfied(me, others):
+            words = "whoever finds the key of a member can replace it: its own approval suffices"
+            yield Finding("self-update", where.value, words)
+            return
 
 
 def _of_action(charter: Charter, action: Action, rule: ActionRule) -> Iterator[Finding]:

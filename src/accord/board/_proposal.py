@@ -15,6 +15,9 @@ from accord.errors import MalformedError
 from accord.policy import Policy, parse_policy_name
 
 MAX_ACTIONS = 64
+MAX_SECRETS = 512
+"""Most secrets of the policies that one proposal enacts: all are made at once, in one entry."""
+
 CHALLENGE_BYTES = 32
 MAX_PUBLIC = 64 << 10
 """Longest public part of one secret: a chain of certificates."""
@@ -67,6 +70,12 @@ class Proposal:
             raise MalformedError(
                 what=fields.path("actions"),
                 detail=f"expected 1 to {MAX_ACTIONS} actions, each about another policy",
+            )
+        secrets = sum(len(policy.secrets) for policy in proposal.policies)
+        if secrets > MAX_SECRETS:
+            raise MalformedError(
+                what=fields.path("actions"),
+                detail=f"its policies have {secrets} secrets, more than {MAX_SECRETS}",
             )
         return proposal
 

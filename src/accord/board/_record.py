@@ -71,6 +71,11 @@ class ProposalRecord:
         return frozenset(name for name, ballot in self.ballots.items() if ballot.choice is choice)
 
     @property
+    def vetoed(self) -> bool:
+        """Whether somebody has rejected it whose reject alone ends it."""
+        return not self.vetoers.isdisjoint(self.rejections)
+
+    @property
     def enacted(self) -> bool:
         return self.status is ProposalStatus.ENACTED
 

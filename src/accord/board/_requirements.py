@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accord.board._action import (
@@ -14,17 +15,21 @@ from accord.board._action import (
     ResumeExecution,
     UpdateMember,
 )
-from accord.board._constitution import ActionRule
-from accord.board._proposal import Proposal
+from accord.board._charter import Charter
+from accord.board._constitution import Action, ActionRule, Constitution
+from accord.board._execution import StopRecord
+from accord.board._proposal import Enactment, Proposal
 from accord.board._record import Requirement
 from accord.errors import (
+    ConstitutionError,
+    EnactmentInvalidError,
     NamespaceError,
     NotAMemberError,
     StaleStatementError,
     UnknownAssetError,
     UnknownStopError,
 )
-from accord.policy import Electorate, Policy, Rule
+from accord.policy import AUTHORITY, PUBLIC_KINDS, Electorate, Policy, Rule
 
 if TYPE_CHECKING:
     from accord.board._state import BoardState
@@ -34,46 +39,104 @@ def owner_of(asset: str) -> str:
     return asset.partition("/")[0]
 
 
-def requirements(state: BoardState, proposal: Proposal) -> tuple[Requirement, ...]:
-    """Every rule that ``proposal`` must satisfy on this board, in the order of its actions.
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a proposal needs, as things stand."""
+
+    requirements: tuple[Requirement, ...]
+    """Every rule that it must satisfy, in the order of its actions."""
+
+    vetoers: frozenset[str]
+    """Members whose reject alone ends it."""
+
+    notice_s: int
+    voting_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """A rule of the constitution that one action must satisfy, and whom it asks."""
+
+    source: str
+    rule: ActionRule
+    electorate: Electorate
+
+
+def needs(state: BoardState, proposal: Proposal) -> Needs:
+    """What ``proposal`` needs on this board as it is now.
 
     Each action is checked against what the actions before it leave. Raises
     ``StaleStatementError``, ``UnknownAssetError``, ``NotAMemberError``, ``NamespaceError``,
-    ``UnknownStopError``, and what amending the charter raises.
+    ``UnknownStopError``, ``ConstitutionError``, and what amending the charter raises.
     """
     charter, enacted = state.charter, dict[str, Policy]()
-    needed = []
+    needed, judges = list[Requirement](), list[_Judge]()
     for item in proposal.actions:
+        before = charter
         if isinstance(item, EnactPolicy):
             _check_policy(state, item.policy, enacted, members=charter.members)
         elif isinstance(item, ResumeExecution):
             _check_stop(state, item)
         else:
             charter = item.amend(charter)
-        electorate = _electorate(state, item)
-        rule = state.charter.constitution.rule(item.action)
-        needed.append(Requirement(item.action, "constitution", rule.approve, electorate))
+        asked = _judges(state, item, before)
+        judges += asked
+        needed += [
+            Requirement(item.action, judge.source, judge.rule.approve, judge.electorate)
+            for judge in asked
+        ]
         if isinstance(item, EnactPolicy):
             needed += [
-                Requirement(item.action, f"policy {name}, access.{right}", extra, electorate)
+                Requirement(
+                    item.action, f"policy {name}, access.{right}", extra, asked[0].electorate
+                )
                 for name, right, extra in _access_rules(state, item.policy, enacted)
             ]
             enacted[item.policy.name] = item.policy
-    return tuple(needed)
-
-
-def action_rules(state: BoardState, proposal: Proposal) -> tuple[ActionRule, ...]:
-    """The constitution's rule of each action."""
-    return tuple(state.charter.constitution.rule(item.action) for item in proposal.actions)
-
-
-def vetoers(state: BoardState, proposal: Proposal) -> frozenset[str]:
-    """Members whose reject alone ends ``proposal``."""
-    found = (
-        rule.vetoers(_electorate(state, item))
-        for item, rule in zip(proposal.actions, action_rules(state, proposal), strict=True)
+    return Needs(
+        tuple(needed),
+        frozenset[str]().union(*(judge.rule.vetoers(judge.electorate) for judge in judges)),
+        max(judge.rule.notice_s for judge in judges),
+        min((s for judge in judges if (s := judge.rule.voting_s) is not None), default=None),
     )
-    return frozenset[str]().union(*found)
+
+
+def _judges(state: BoardState, item: ProposedAction, before: Charter) -> list[_Judge]:
+    """The rules of the constitution in force for one action on the charter ``before``."""
+    constitution = state.charter.constitution
+    rule, electorate = constitution.rule(item.action), _electorate(state, item)
+    if isinstance(item, ResumeExecution) and _nobody_left(state, rule.approve, electorate):
+        enact = constitution.rule(Action.POLICY_ENACT)
+        return [_Judge(f"constitution, {Action.POLICY_ENACT}", enact, _all_owners(state))]
+    judges = [_Judge("constitution", rule, electorate)]
+    if isinstance(item, UpdateMember):
+        member = before.members[item.member.name]
+        if replace(member, identity=item.member.identity) != item.member:
+            action, extra = power_rule(constitution)
+            judges.append(_Judge(f"constitution, {action}", extra, _all_owners(state)))
+    return judges
+
+
+def _nobody_left(state: BoardState, rule: Rule, electorate: Electorate) -> bool:
+    """Whether only a stopper could agree, who has left or has another key by now."""
+    everybody = frozenset(state.members)
+    return not electorate.stoppers and not rule.satisfied(everybody, electorate)
+
+
+def power_rule(constitution: Constitution) -> tuple[Action, ActionRule]:
+    """The rule that a member's roles, weight, approval service and environments need as well.
+
+    Where a member may agree to its own new keys, it must not give itself more to say. Raises
+    ``ConstitutionError`` where the constitution has no such rule: nothing but keys changes then.
+    """
+    for action in (Action.CONSTITUTION_REPLACE, Action.MEMBER_ADD):
+        found = constitution.rules.get(action)
+        if found is not None:
+            return action, found
+    raise ConstitutionError(
+        where=Action.MEMBER_UPDATE.value,
+        detail="more than keys needs a rule for constitution.replace or member.add",
+    )
 
 
 def is_current(state: BoardState, proposal: Proposal) -> bool:
@@ -156,38 +219,99 @@ def _access_rules(
 
 
 def _electorate(state: BoardState, item: ProposedAction) -> Electorate:
-    assets: set[str] = set()
-    owners: set[str] = set()
-    stoppers: set[str] = set()
-    needed: set[str] = set()
     match item:
         case EnactPolicy(policy):
-            needed = {owner_of(asset) for asset in policy.assets}
-            needed = needed.union(*(state.lineage_of(asset) for asset in policy.assets))
-            assets |= policy.assets
-            current = state.policy(policy.name)
-            if current is not None:  # Whoever loses something is affected as well.
-                assets |= current.assets
-        case AddMember():
-            pass
+            return _of_policy(state, policy)
+        case AddMember(member):
+            return _of_assets(state, (), owners=_who_named(state, member.name))
         case UpdateMember(member):
-            owners.add(member.name)
+            owners = _who_named(state, member.name) | {member.name}
+            return _of_assets(state, (), owners=owners)
         case RemoveMember(name):
-            owners.add(name)
+            return _of_assets(state, (), owners=_who_named(state, name) | {name})
         case ResumeExecution(stop):
-            record = state.stops[stop]
-            stoppers.add(record.stop.member)
-            assets |= {name for name in state.assets if record.stop.scope == f"asset:{name}"}
-        case _:  # Who sets the rules, or holds the keys, matters to every owner.
-            assets |= state.assets.keys()
-    owners |= {owner_of(asset) for asset in assets}
-    lineage = owners.union(*(state.lineage_of(asset) for asset in assets))
+            return _of_stop(state, state.stops[stop])
+    return _all_owners(state)
+
+
+def _all_owners(state: BoardState) -> Electorate:
+    """Who sets the rules, or holds the keys, matters to every owner."""
+    return _of_assets(state, state.assets)
+
+
+def _of_policy(state: BoardState, policy: Policy) -> Electorate:
+    owners = {owner_of(asset) for asset in policy.assets}
+    lineage = _lineage(state, policy)
+    needed = owners | lineage
+    current = state.policy(policy.name)
+    if current is not None:  # Whoever loses something is affected as well.
+        owners |= {owner_of(asset) for asset in current.assets}
+        lineage |= _lineage(state, current)
+    return _whom(state, owners, lineage, needed=needed)
+
+
+def _lineage(state: BoardState, policy: Policy) -> set[str]:
+    """Owners of what a policy's assets were computed from: of the versions that it pins.
+
+    What is on offer under the same name today may be something else.
+    """
+    inputs = [item for service in policy.services.values() for item in service.inputs]
+    unpinned = policy.assets - {item.asset for item in inputs}
+    found = [state.lineage.get(item.tag, frozenset()) for item in inputs]
+    return set().union(*found, *map(state.lineage_of, unpinned))
+
+
+def _who_named(state: BoardState, reader: str) -> set[str]:
+    """Owners whose terms let a member of this name read: whom the name means matters to them."""
+    return {
+        record.offer.owner
+        for record in state.assets.values()
+        if not record.withdrawn and reader in record.offer.terms.readers
+    }
+
+
+def _of_stop(state: BoardState, record: StopRecord) -> Electorate:
+    member = state.members.get(record.stop.member)
+    here = member is not None and member.identity.verify_key.key_id == record.key
+    asset = record.stop.scope.removeprefix("asset:")
+    assets = [asset] if asset in state.assets else []
+    stoppers = frozenset({record.stop.member}) if here else frozenset[str]()
+    return replace(_of_assets(state, assets), stoppers=stoppers)
+
+
+def _of_assets(
+    state: BoardState, assets: Iterable[str], *, owners: Iterable[str] = ()
+) -> Electorate:
+    listed = list(assets)
+    affected = {*owners, *map(owner_of, listed)}
+    return _whom(state, affected, set[str]().union(*map(state.lineage_of, listed)))
+
+
+def _whom(
+    state: BoardState, owners: set[str], lineage: set[str], *, needed: Iterable[str] = ()
+) -> Electorate:
     # Whoever has left cannot be asked, and holds up nothing but the use of what was theirs.
-    here = state.members.keys() | needed
+    here = {*state.members, *needed}
     return Electorate(
         roles=state.charter.roles,
         weights=state.charter.weights,
         affected_owners=frozenset(owners & here),
-        lineage_owners=frozenset(lineage & here),
-        stoppers=frozenset(stoppers),
+        lineage_owners=frozenset((owners | lineage) & here),
     )
+
+
+def check_public(enactment: Enactment, policies: Mapping[str, Policy]) -> None:
+    """Nothing else may be shown, and of what is for everybody nothing less.
+
+    A key that only some get to see could be another one for each of them; a secret that
+    everybody sees is none. Raises ``EnactmentInvalidError``.
+    """
+    for name in policies.keys() | enactment.public.keys():
+        policy = policies.get(name)
+        if policy is None or _public_parts(policy) != enactment.public.get(name, {}).keys():
+            raise EnactmentInvalidError(proposal=enactment.proposal, policy=name)
+
+
+def _public_parts(policy: Policy) -> set[str]:
+    parts = {name for name, spec in policy.secrets.items() if spec.kind in PUBLIC_KINDS}
+    return {*parts, AUTHORITY} if policy.authority else parts

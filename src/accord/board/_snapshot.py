@@ -61,10 +61,17 @@ def board_to_json(state: BoardState) -> JSONValue:
             for name, versions in state.policies.items()
         ],
         "stops": [
-            {"id": id_, "stop": it.stop.to_json(), "index": it.index, "resumed": it.resumed}
+            {
+                "id": id_,
+                "stop": it.stop.to_json(),
+                "index": it.index,
+                "key": it.key,
+                "resumed": it.resumed,
+            }
             for id_, it in state.stops.items()
         ],
         "tokens": [token.to_json() for token in state.tokens.values()],
+        "issued": sorted(digest.hex() for digest in state.issued - state.tokens.keys()),
         "lineage": [
             {"tag": tag, "owners": sorted(owners)} for tag, owners in state.lineage.items()
         ],
@@ -95,6 +102,7 @@ def _asset(record: AssetRecord) -> JSONValue:
         "offered_by": record.offered_by,
         "latest": record.latest,
         "owner_key": record.owner_key,
+        "reader_keys": dict(record.reader_keys),
         "withdrawn": record.withdrawn,
     }
 
@@ -157,12 +165,16 @@ def read_board(fields: Fields) -> BoardState:
         stop = StopRecord(
             ExecutionStop.from_fields(item.object("stop")),
             item.integer("index", minimum=0),
+            item.digest("key"),
             item.flag("resumed"),
         )
         state.stops[item.digest("id")] = stop
         item.end()
     for token in map(InstanceToken.from_fields, fields.objects("tokens", limit=MAX_RECORDS)):
         state.tokens[token.token_sha256] = token
+    for where, value in fields.items("issued", limit=MAX_RECORDS):
+        state.issued.add(Fields({"sha256": value}, where).hex("sha256", size=32))
+    state.issued |= state.tokens.keys()
     for item in fields.objects("lineage", limit=MAX_RECORDS):
         state.lineage[item.digest("tag")] = frozenset(item.unique_names("owners"))
         item.end()
@@ -207,11 +219,13 @@ def _read_electorate(fields: Fields) -> tuple[Digest, Electorate]:
 
 
 def _read_asset(fields: Fields) -> AssetRecord:
+    readers = fields.object("reader_keys")
     record = AssetRecord(
         AssetOffer.from_fields(fields.object("offer")),
         fields.digest("offered_by"),
         fields.digest("latest"),
         fields.digest("owner_key"),
+        {name: readers.digest(name) for name in readers.names()},
         fields.flag("withdrawn"),
     )
     fields.end()

@@ -8,7 +8,7 @@ everything first and changes the state last, so a refused statement leaves no tr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from accord.board._action import EnactPolicy, ResumeExecution
@@ -17,15 +17,20 @@ from accord.board._charter import Charter
 from accord.board._execution import ExecutionStop, InstanceToken, StopRecord
 from accord.board._genesis import Genesis
 from accord.board._member import Member
-from accord.board._proposal import Ballot, Choice, Enactment, Proposal, ProposalWithdrawal
-from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus, Requirement
+from accord.board._proposal import Ballot, Enactment, Proposal, ProposalWithdrawal
+from accord.board._record import (
+    AssetRecord,
+    ProposalRecord,
+    ProposalStatus,
+    Requirement,
+    keys_digest,
+)
 from accord.board._recorded import Recorded
-from accord.board._requirements import action_rules, is_current, owner_of, requirements, vetoers
+from accord.board._requirements import check_public, is_current, needs, owner_of
 from accord.encoding import Digest, format_time
 from accord.errors import (
     ApprovalsMissingError,
     DuplicateStatementError,
-    EnactmentInvalidError,
     EvidenceMissingError,
     MalformedError,
     NotAMemberError,
@@ -41,7 +46,7 @@ from accord.errors import (
     WrongBoardError,
 )
 from accord.identity import Statement, VerifyKey
-from accord.policy import AUTHORITY, Policy
+from accord.policy import Policy
 
 MAX_OPEN = 256
 """Most proposals of one member that may be undecided at once."""
@@ -73,6 +78,9 @@ class BoardState:
     stops: dict[Digest, StopRecord] = field(default_factory=dict)
     tokens: dict[bytes, InstanceToken] = field(default_factory=dict)
     """Instance tokens not used yet, by the SHA-256 of the token."""
+
+    issued: set[bytes] = field(default_factory=set)
+    """The SHA-256 of every instance token ever: none starts anything twice."""
 
     lineage: dict[Digest, frozenset[str]] = field(default_factory=dict)
     """By the tag of an output, the owners of everything that it was computed from."""
@@ -107,9 +115,22 @@ class BoardState:
         """The stops that still hold."""
         return tuple(record for record in self.stops.values() if not record.resumed)
 
+    def judged(self, record: ProposalRecord) -> ProposalRecord:
+        """A proposal with what it needs now: who is affected can change while it is open.
+
+        One that is decided, or stale, is returned as it was last judged.
+        """
+        if record.status is not ProposalStatus.OPEN or not is_current(self, record.proposal):
+            return record
+        now = needs(self, record.proposal)
+        fresh = replace(record, requirements=now.requirements, vetoers=now.vetoers)
+        if fresh.missing():  # The notice is given to everybody, so it begins again.
+            fresh.approved_at = None
+        return fresh
+
     def missing(self, record: ProposalRecord) -> tuple[str, ...]:
         """The approvals that a proposal still needs; empty if it has them all."""
-        return record.missing()
+        return self.judged(record).missing()
 
     def status(self, record: ProposalRecord, now: datetime) -> ProposalStatus:
         if record.status is not ProposalStatus.OPEN:
@@ -118,15 +139,24 @@ class BoardState:
             return ProposalStatus.STALE
         if now >= record.proposal.expires:
             return ProposalStatus.EXPIRED
-        if record.approved_at is None:
+        if record.approved_at is None and not record.rejections:
             return ProposalStatus.OPEN
-        waits_until = record.approved_at + timedelta(seconds=record.notice_s)
-        return ProposalStatus.NOTICE if now < waits_until else ProposalStatus.OPEN
+        return self._standing(self.judged(record), now)
+
+    def _standing(self, fresh: ProposalRecord, now: datetime) -> ProposalStatus:
+        if fresh.vetoed:
+            return ProposalStatus.VETOED
+        if not fresh.possible(frozenset(self.members)):
+            return ProposalStatus.REJECTED
+        since, notice = fresh.approved_at, timedelta(seconds=fresh.notice_s)
+        waits = since is not None and now < since + notice
+        return ProposalStatus.NOTICE if waits else ProposalStatus.OPEN
 
     def enactable(self, record: ProposalRecord, now: datetime) -> bool:
         """Whether nothing is missing and the notice, if there is one, is over."""
-        approved = record.approved_at is not None
-        return approved and self.status(record, now) is ProposalStatus.OPEN
+        if record.approved_at is None or self.judged(record).approved_at is None:
+            return False
+        return self.status(record, now) is ProposalStatus.OPEN
 
     def handles(self, kind: str) -> bool:
         return kind in _HANDLERS
@@ -172,8 +202,13 @@ class BoardState:
         self._must_be_here(offer.board)
         owner = self._must_be_signed_by(offer.owner, statement)
         self._must_follow(offer.name, offer.predecessor)
+        readers = [self.members[name] for name in offer.terms.readers if name in self.members]
         self.assets[offer.name] = AssetRecord(
-            offer, statement.digest, statement.digest, owner.identity.verify_key.key_id
+            offer,
+            statement.digest,
+            statement.digest,
+            owner.identity.verify_key.key_id,
+            {reader.name: keys_digest(reader.identity) for reader in readers},
         )
 
     def _withdraw_asset(self, statement: Statement, _index: int, _time: datetime) -> None:
@@ -202,14 +237,14 @@ class BoardState:
             raise StaleStatementError(
                 what="the charter", found=proposal.base, expected=self.charter.digest
             )
-        needed, rules = requirements(self, proposal), action_rules(self, proposal)
-        self._must_be_possible(needed)
-        notice_s = max(rule.notice_s for rule in rules)
-        voting = [rule.voting_s for rule in rules if rule.voting_s is not None]
-        latest = time + timedelta(seconds=min(voting)) if voting else proposal.expires
+        needed = needs(self, proposal)
+        self._must_be_possible(needed.requirements)
+        latest = proposal.expires
+        if needed.voting_s is not None:
+            latest = time + timedelta(seconds=needed.voting_s)
         if time >= proposal.expires:
             raise ProposalClosedError(proposal=statement.digest, status=ProposalStatus.EXPIRED)
-        earliest = time + timedelta(seconds=notice_s)
+        earliest = time + timedelta(seconds=needed.notice_s)
         if not earliest < proposal.expires <= latest:
             raise ProposalTimeError(
                 expires=format_time(proposal.expires),
@@ -227,7 +262,7 @@ class BoardState:
         for id_, status in settled.items():
             self.open_proposals.pop(id_).status = status
         record = ProposalRecord(
-            statement.digest, proposal, needed, vetoers(self, proposal), notice_s
+            statement.digest, proposal, needed.requirements, needed.vetoers, needed.notice_s
         )
         self.proposals[record.id] = self.open_proposals[record.id] = record
 
@@ -283,8 +318,9 @@ class BoardState:
             raise StaleStatementError(
                 what="ballot", found=ballot.sequence, expected=f"above {earlier.sequence}"
             )
+        self._judge(record)
         record.ballots[ballot.member] = ballot
-        if ballot.choice is Choice.REJECT and ballot.member in record.vetoers:
+        if record.vetoed:
             self._close(record, ProposalStatus.VETOED)
         elif not record.possible(frozenset(self.members)):
             self._close(record, ProposalStatus.REJECTED)
@@ -293,20 +329,22 @@ class BoardState:
         elif record.approved_at is None:
             record.approved_at = time
 
+    def _judge(self, record: ProposalRecord) -> None:
+        fresh = self.judged(record)
+        record.requirements, record.vetoers = fresh.requirements, fresh.vetoers
+        record.approved_at = fresh.approved_at
+
     def _enact(self, statement: Statement, _index: int, time: datetime) -> None:
         enactment = Enactment.from_fields(statement.fields())
         self._must_be_here(enactment.board)
         record = self._undecided(enactment.proposal, time)
-        missing = record.missing()
+        missing = self.missing(record)
         if missing:
             raise ApprovalsMissingError(proposal=record.id, missing=", ".join(missing))
         if not self.enactable(record, time):
             raise ProposalClosedError(proposal=record.id, status=ProposalStatus.NOTICE)
         policies = {policy.name: policy for policy in record.proposal.policies}
-        for name, parts in enactment.public.items():
-            known = {AUTHORITY, *policies[name].secrets} if name in policies else set()
-            if not parts.keys() <= known:
-                raise EnactmentInvalidError(proposal=record.id, policy=name)
+        check_public(enactment, policies)
         charter = self.charter
         for item in record.proposal.actions:  # Nothing raises once the state changes.
             if not isinstance(item, (EnactPolicy, ResumeExecution)):
@@ -317,6 +355,7 @@ class BoardState:
         for name, policy in policies.items():
             self.policies.setdefault(name, []).append(policy)
             self.public[name] = enactment.public.get(name, {})
+        self._judge(record)
         self.charter = charter
         self._close(record, ProposalStatus.ENACTED)
 
@@ -325,8 +364,9 @@ class BoardState:
     def _stop(self, statement: Statement, index: int, _time: datetime) -> None:
         stop = ExecutionStop.from_fields(statement.fields())
         self._must_be_here(stop.board)
-        self._must_be_signed_by(stop.member, statement)
-        self.stops[statement.digest] = StopRecord(stop, index)
+        member = self._must_be_signed_by(stop.member, statement)
+        key = member.identity.verify_key.key_id
+        self.stops[statement.digest] = StopRecord(stop, index, key)
 
     def _issue_token(self, statement: Statement, _index: int, time: datetime) -> None:
         token = InstanceToken.from_fields(statement.fields())
@@ -337,9 +377,10 @@ class BoardState:
             raise TokenError(detail=f"there is no service {token.service} in {token.policy}")
         if OPERATOR not in member.roles and token.member not in map(owner_of, policy.assets):
             raise TokenError(detail=f"{token.member} is neither an owner nor an operator")
-        if token.token_sha256 in self.tokens or time >= token.expires:
+        if token.token_sha256 in self.issued or time >= token.expires:
             raise TokenError(detail="it was issued before, or has expired")
         self.tokens[token.token_sha256] = token
+        self.issued.add(token.token_sha256)
 
 
 _HANDLERS: dict[str, Callable[[BoardState, Statement, int, datetime], None]] = {

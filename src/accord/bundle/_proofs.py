@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from accord.board import Ballot, Enactment, ProposalRecord
@@ -17,6 +17,9 @@ from accord.policy import AUTHORITY, PUBLIC_KINDS, AttestationVariant
 from accord.release import Machine, Release, Renewal, ballot_binding
 
 _NAMING = frozenset({"service-start", "release", "renewal", "ballot"})
+_BY_SERVICE = frozenset({"release", "renewal"})
+"""What a trust service decides that the members may have replaced since it started."""
+
 _ELSEWHERE = frozenset({"export", "resource-release"})
 """Secrets that went elsewhere than to a run; a bundle has no evidence of who got them."""
 
@@ -33,9 +36,13 @@ class Proof:
     """Of the charter, or the policy, that was in force at the entry."""
 
     release: Release | None = None
-    """For a release: what it claims of the evidence."""
+    """For a release, what it claims of the evidence; for a renewal, of what run."""
+
+    renewal: Renewal | None = None
 
     is_start: bool = False
+    host: tuple[AttestationVariant, ...] = ()
+    """Of a release or renewal: of the charter then in force, which its trust service satisfied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ def replay(entries: Iterable[bytes]) -> Replayed:
             elsewhere.append(entry.index)
         proof = _proof(statement, machine, entry)
         if proof is not None:
+            if statement.kind in _BY_SERVICE:
+                proof = replace(proof, host=machine.board.charter.service)
             proofs.append(proof)
     if machine is None:
         raise BundleContentError(detail="the log is empty")
@@ -103,7 +112,8 @@ def _proof(statement: Statement, machine: Machine, entry: Entry) -> Proof | None
             renewal = Renewal.from_fields(statement.fields())
             released = machine.runs[renewal.run].release
             variants = machine.policy_of(released).services[released.service].attestation
-            return Proof(*at, renewal.evidence, renewal.binding(released.keyset), variants)
+            binding = renewal.binding(released.keyset)
+            return Proof(*at, renewal.evidence, binding, variants, released, renewal)
         case "ballot":
             return _ballot_proof(Ballot.from_fields(statement.fields()), machine, entry)
     return None

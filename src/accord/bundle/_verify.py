@@ -13,7 +13,13 @@ from accord.board import Freshness, Genesis
 from accord.bundle._files import CHECKPOINT, BundleFiles, entry_name, object_name
 from accord.bundle._proofs import Proof, Replayed, replay
 from accord.encoding import Digest, JSONValue, format_time, sha256
-from accord.errors import AccordError, BundleContentError, BundleFileError, BundleGenesisError
+from accord.errors import (
+    AccordError,
+    AppraisalError,
+    BundleContentError,
+    BundleFileError,
+    BundleGenesisError,
+)
 from accord.evidence import (
     PRIVATE_CLAIMS,
     Claims,
@@ -28,6 +34,7 @@ from accord.release import (
     LOG_NAME,
     Machine,
     Release,
+    Renewal,
     RunOutcome,
     RunRecord,
     RunStatement,
@@ -201,12 +208,25 @@ def _appraise_all(
     host: Claims | None = None
     for proof in proofs:
         found = evidence.check(proof)
+        if host is not None and proof.host:
+            _check_host(proof, host)
         if proof.is_start:
             host = found
+        elif proof.release is not None and proof.renewal is not None and host is not None:
+            _check_renewal(proof.release, proof.renewal, host, found)
         elif proof.release is not None and host is not None:
             _check_release(proof, proof.release, host, found)
             claims[proof.release.run] = host, found
     return claims
+
+
+def _check_host(proof: Proof, host: Claims) -> None:
+    """That the members had not replaced the trust service that wrote the entry."""
+    try:
+        appraise(host, proof.host, now=proof.time)
+    except AppraisalError as exc:
+        detail = f"entry {proof.entry} is by a trust service that the board had replaced"
+        raise BundleContentError(detail=detail) from exc
 
 
 def _check_release(proof: Proof, release: Release, host: Claims, shield: Claims) -> None:
@@ -216,6 +236,14 @@ def _check_release(proof: Proof, release: Release, host: Claims, shield: Claims)
     recorded = appraise(shield, proof.variants, now=proof.time).to_json()[PRIVATE_CLAIMS]
     if not isinstance(release.result, dict) or release.result.get(PRIVATE_CLAIMS) != recorded:
         raise BundleContentError(detail=f"{release.run} records another attestation result")
+
+
+def _check_renewal(release: Release, renewal: Renewal, host: Claims, shield: Claims) -> None:
+    """That a run did not go on as more than what it then was worth."""
+    worth = shield.assurance.weaker(host.assurance).weaker(release.assurance)
+    if renewal.assurance is not worth:
+        detail = f"a renewal of {renewal.run} claims assurance {renewal.assurance}"
+        raise BundleContentError(detail=detail)
 
 
 def _second_factors(service: Service) -> tuple[str, ...]:

@@ -165,10 +165,10 @@ def sign(
         --digest sha256:… --out hospital-a.signature.json
     """
     document, identity = Genesis.from_bytes(read_file(genesis)), FileIdentity.load(home)
-    _must_list(document, identity.public)
+    must_list(document, identity.public)
     # Shown on stderr also where the digest was given: stdout is for what was done.
     _warn(out, document)
-    for line in _text(document):
+    for line in genesis_text(document):
         out.note(line)
     confirm(out, digest, document.digest, what="the genesis", shown=())
     envelope = sign_statement("genesis", document.to_json(), [identity.signer])
@@ -179,7 +179,8 @@ def sign(
     out.result(_document(document), [f"board   {document.name}", f"digest  {document.digest}"])
 
 
-def _must_list(genesis: Genesis, identity: PublicIdentity) -> None:
+def must_list(genesis: Genesis, identity: PublicIdentity) -> None:
+    """Raises ``GenesisError`` where the identity is no founder."""
     listed = genesis.members.get(identity.name)
     if listed is None or listed.identity != identity:
         raise GenesisError(detail=f"it does not list {identity.name} with these keys")
@@ -221,7 +222,7 @@ def attach(out: Output, file: Path, signature: Path, identity: Path, target: Pat
     unsigned = Unsigned.from_bytes(read_file(file), path=file)
     founder = read_identity(read_file(identity), what=str(identity))
     document = Genesis.from_bytes(unsigned.payload)
-    _must_list(document, founder)
+    must_list(document, founder)
     envelope = unsigned.finish(read_signature(signature), founder.verify_key)
     with writing(target):
         write_whole(target, envelope.to_bytes())
@@ -323,7 +324,7 @@ def amend(
 
 def _show(out: Output, genesis: Genesis) -> None:
     _warn(out, genesis)
-    out.result(_document(genesis), _text(genesis))
+    out.result(_document(genesis), genesis_text(genesis))
 
 
 def _warn(out: Output, genesis: Genesis) -> None:
@@ -340,7 +341,7 @@ def _document(genesis: Genesis) -> dict[str, JSONValue]:
     return {"digest": genesis.digest, "genesis": genesis.to_json(), "findings": findings}
 
 
-def _text(genesis: Genesis) -> list[str]:
+def genesis_text(genesis: Genesis) -> list[str]:
     """Everything that the genesis says, for whoever is about to sign it."""
     lines = [
         f"board      {genesis.name}",

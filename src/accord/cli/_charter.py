@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from accord.board import ActionRule, Charter, Constitution, Rule, RuleKind
+from accord.board import ActionRule, Charter, Constitution, Member, Rule, RuleKind
 from accord.encoding import base64_encode
 from accord.policy import AttestationVariant, tcb_terms, variant_terms
 
@@ -55,21 +55,24 @@ def _meant(term: str) -> str:
 
 def charter_text(charter: Charter) -> list[str]:
     """Every member, with keys, weight, and how an automated one is reached and attested."""
-    lines = []
-    for member in charter.members.values():
-        identity = member.identity
-        lines += [
-            f"member     {member.name}, {', '.join(sorted(member.roles)) or 'no role'}",
-            f"  key      {identity.verify_key.key_id}",
-            f"  sealing  {base64_encode(identity.seal_key.raw)}",
-        ]
-        if member.weight != 1:
-            lines.append(f"  weight   {member.weight}")
-        if member.approval is not None:
-            lines.append(f"  asked at {member.approval.url} ({member.approval.timeout_s} s)")
-            lines.append(f"    TLS key {member.approval.tls_spki_sha256.hex()}")
-        for variant in member.attestation:
-            lines += [f"  {line}" for line in variant_text(variant, label="votes from")]
+    return [line for member in charter.members.values() for line in member_text(member)]
+
+
+def member_text(member: Member) -> list[str]:
+    """One member, complete."""
+    identity = member.identity
+    lines = [
+        f"member     {member.name}, {', '.join(sorted(member.roles)) or 'no role'}",
+        f"  key      {identity.verify_key.key_id}",
+        f"  sealing  {base64_encode(identity.seal_key.raw)}",
+    ]
+    if member.weight != 1:
+        lines.append(f"  weight   {member.weight}")
+    if member.approval is not None:
+        lines.append(f"  asked at {member.approval.url} ({member.approval.timeout_s} s)")
+        lines.append(f"    TLS key {member.approval.tls_spki_sha256.hex()}")
+    for variant in member.attestation:
+        lines += [f"  {line}" for line in variant_text(variant, label="votes from")]
     return lines
 
 

@@ -14,6 +14,7 @@ import click
 from accord.board import AddMember, ApprovalService, Member, RemoveMember, UpdateMember
 from accord.cli._options import (
     PATH,
+    confirm,
     home_option,
     read_file,
     service_url,
@@ -31,7 +32,7 @@ from accord.client import (
     read_seal_key,
     read_verify_key,
 )
-from accord.encoding import Fields, JSONValue, parse_json
+from accord.encoding import Fields, parse_json
 from accord.errors import MalformedError, NotAMemberError
 from accord.identity import FileIdentity, PublicIdentity
 from accord.policy import MAX_WEIGHT, AttestationVariant
@@ -105,31 +106,33 @@ def show(out: Output, home: Path) -> None:
 @group.command()
 @click.argument("file", type=PATH)
 @click.option("-o", "--out", "target", type=PATH, required=True, help="Where the signature goes.")
+@click.option("--digest", help="Digest of what you reviewed (instead of the prompt).")
 @home_option
 @with_output
-def sign(out: Output, file: Path, target: Path, home: Path) -> None:
+def sign(out: Output, file: Path, target: Path, digest: str | None, home: Path) -> None:
     """Sign FILE, which another machine prepared, with the key in --home. No network is used.
 
-    What it says is shown in the .json beside it; believe only what is shown here.
+    All that it says is shown first, and signed only if you name its digest. For a ballot,
+    FILE.json must hold the proposal that is voted on, as `proposal prepare` writes it.
 
     \b
     Example: accord member sign ballot.tbs -o ballot.sig --home usb-stick/clinic
     """
+    from accord.cli._signing import read_out
+
     unsigned = Unsigned.from_bytes(read_file(file), path=file)
     body, identity = unsigned.body, FileIdentity.load(home)
+    lines, expected = read_out(unsigned, file, identity.public)
+    for line in lines:
+        out.note(line)
+    confirm(out, digest, expected, what=f"the {unsigned.kind}", shown=())
     with writing(target):
         write_file(target, unsigned.sign(identity.signer))
     out.fact(f"{identity.public.name} signed a statement of kind {unsigned.kind}")
     out.result(
-        {"kind": unsigned.kind, "digest": unsigned.digest, "statement": body},
-        [f"kind    {unsigned.kind}", f"digest  {unsigned.digest}", *_said(body)],
+        {"kind": unsigned.kind, "digest": expected, "statement": body},
+        [f"kind    {unsigned.kind}", f"digest  {expected}"],
     )
-
-
-def _said(body: JSONValue) -> list[str]:
-    """The plain fields of a statement; nested ones are for `--json`."""
-    fields = body.items() if isinstance(body, dict) else ()
-    return [f"{name:<10}{value}" for name, value in fields if isinstance(value, (str, int))]
 
 
 # --- membership ------------------------------------------------------------------------------

@@ -195,7 +195,13 @@ def changes_of(machine: Machine, record: ProposalRecord) -> list[JSONValue]:
 
 
 def action_line(machine: Machine, item: ProposedAction) -> str:
-    """One action in words."""
+    """One action in words, with the scope of the stop that it ends."""
+    stop = machine.board.stops.get(item.stop) if isinstance(item, ResumeExecution) else None
+    return action_words(item) if stop is None else f"{action_words(item)}, {stop.stop.scope}"
+
+
+def action_words(item: ProposedAction) -> str:
+    """One action in words that need no log."""
     match item:
         case EnactPolicy(policy):
             return f"policy.enact {policy.name}, digest {policy.digest}"
@@ -208,9 +214,7 @@ def action_line(machine: Machine, item: ProposedAction) -> str:
         case ReplaceService():
             return f"service.replace by {len(item.service)} accepted environments"
         case ResumeExecution(stop):
-            record = machine.board.stops.get(stop)
-            scope = "" if record is None else f", {record.stop.scope}"
-            return f"execution.resume {stop}{scope}"
+            return f"execution.resume {stop}"
 
 
 def _digest_of(document: JSONValue) -> Digest:

@@ -12,15 +12,18 @@ from pathlib import Path
 
 from accord.board import Genesis
 from accord.client._session import TrustSession
-from accord.encoding import Fields, base64_encode, canonical_json, parse_json
+from accord.encoding import Fields, JSONValue, base64_encode, canonical_json, parse_json
 from accord.errors import NoBoardError
 from accord.identity import PRIVATE, FileIdentity, write_whole
 from accord.ledger import Ledger, verify_checkpoint
+from accord.policy import AttestationVariant
 from accord.release import LOG_NAME, Machine, log_origin
 
 _SCHEMA = "accord.board-context.v1"
 _FILE = "board.json"
 _CHECKPOINT = "board.checkpoint"
+_ACCEPTED_SCHEMA = "accord.board-service.v1"
+_ACCEPTED = "board.service.json"
 _LOCK = ".board.lock"
 
 
@@ -32,6 +35,9 @@ class MemberHome:
     genesis: Genesis
     service: str
     """URL of the trust service."""
+
+    accepted: tuple[AttestationVariant, ...] = ()
+    """Which services the charter accepted when the log was last read."""
 
     @property
     def name(self) -> str:
@@ -51,7 +57,7 @@ class MemberHome:
         url = fields.text("service")
         genesis = Genesis.from_bytes(fields.data("genesis"))
         fields.end()
-        return cls(identity, genesis, service or url)
+        return cls(identity, genesis, service or url, _remembered(home, genesis))
 
     @staticmethod
     def join(home: Path, genesis: Genesis, service: str) -> None:
@@ -73,13 +79,14 @@ class MemberHome:
 
     def connect(self) -> TrustSession:
         """A session with the attested trust service."""
-        return TrustSession.attest(self.service, self.genesis)
+        return TrustSession.attest(self.service, self.genesis, accepted=self.accepted)
 
     def read(self, session: TrustSession) -> tuple[Ledger, Machine, bytes]:
         """The log, which must continue the one that this member saw last.
 
         A service that was rolled back, or that shows each member another log, is noticed here
-        by everybody who saw more. Raises LED errors.
+        by everybody who saw more. So is one that the members replaced, before anything else is
+        said to it. Raises LED errors, or ``ServiceDismissedError``.
         """
         with self._alone():
             ledger, machine, note = session.read_log(self.identity.signer)
@@ -92,7 +99,10 @@ class MemberHome:
                     key=session.keyset.verify_key,
                 )
                 ledger.verify_extends(seen)
+            # Kept also where the service is refused next: it can never again show an older log.
             write_whole(path, note)
+            _remember(self.identity.home, machine)
+        session.require_accepted(machine)
         return ledger, machine, note
 
     @contextmanager
@@ -104,3 +114,27 @@ class MemberHome:
             yield
         finally:
             os.close(lock)
+
+
+def _remember(home: Path, machine: Machine) -> None:
+    """The conditions of the charter in force, so that a service that came later is known."""
+    document: JSONValue = {
+        "schema": _ACCEPTED_SCHEMA,
+        "board": machine.board.board,
+        "service": [variant.to_json() for variant in machine.board.charter.service],
+    }
+    write_whole(home / _ACCEPTED, canonical_json(document))
+
+
+def _remembered(home: Path, genesis: Genesis) -> tuple[AttestationVariant, ...]:
+    path = home / _ACCEPTED
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return ()  # The log was never read: the founders' conditions are all there is.
+    fields = Fields(parse_json(data, what=str(path)), str(path))
+    fields.schema(_ACCEPTED_SCHEMA)
+    board = fields.digest("board")
+    variants = tuple(map(AttestationVariant.from_fields, fields.objects("service")))
+    fields.end()
+    return variants if board == genesis.digest else ()

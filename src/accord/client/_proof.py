@@ -16,7 +16,7 @@ from accord.encoding import Digest, Envelope, Fields, JSONValue, base64_encode, 
 from accord.errors import GenesisError, PinMismatchError
 from accord.evidence import AttestationResult, Claims, Evidence, Purpose, appraise, verify
 from accord.identity import Keyset
-from accord.policy import Channel
+from accord.policy import AttestationVariant, Channel
 from accord.release import NONCE_BYTES, service_binding
 
 if TYPE_CHECKING:
@@ -45,11 +45,18 @@ def prove_environment(
 
 
 def prove_service(
-    connection: Connection, genesis: Genesis, channel: Channel
+    connection: Connection,
+    genesis: Genesis,
+    channel: Channel,
+    accepted: Sequence[AttestationVariant] = (),
 ) -> tuple[Keyset, AttestationResult]:
-    """The keys of the peer, which is a service that the founders accept. CHN and ATT errors."""
+    """The keys of the peer, which is a service that the founders accept, or one of ``accepted``.
+
+    That the members still accept it is *not* checked: only its log can say so.
+    CHN and ATT errors.
+    """
     keyset, claims = prove_environment(connection, genesis.digest, genesis.anchors, channel)
-    return keyset, appraise(claims, genesis.service, now=datetime.now(UTC))
+    return keyset, appraise(claims, (*genesis.service, *accepted), now=datetime.now(UTC))
 
 
 def prove_first(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -24,14 +24,16 @@ from accord.encoding import (
 )
 from accord.errors import (
     AccordError,
+    AppraisalError,
     LogKeyError,
     ReplyError,
     ServiceChangedError,
+    ServiceDismissedError,
 )
-from accord.evidence import AttestationResult, Evidence, Purpose
+from accord.evidence import AttestationResult, Evidence, Purpose, appraise
 from accord.identity import Keyset, Signer, Statement, verify_statement
 from accord.ledger import Ledger, verify_checkpoint
-from accord.policy import Channel
+from accord.policy import AttestationVariant, Channel
 from accord.release import (
     LOG_NAME,
     NONCE_BYTES,
@@ -45,7 +47,10 @@ from accord.release import (
 
 
 class TrustSession:
-    """A trust service whose evidence satisfied the board's founders' conditions."""
+    """A trust service whose evidence satisfied the board's founders' conditions.
+
+    Members may have replaced it since: whoever reads its log calls `require_accepted`.
+    """
 
     def __init__(
         self,
@@ -86,12 +91,22 @@ class TrustSession:
             return cls._attested(connection, genesis, keyset, result, channel)
 
     @classmethod
-    def attest(cls, url: str, genesis: Genesis, *, channel: Channel = Channel.L2) -> TrustSession:
-        """Attests the service by a genesis that the caller already trusts."""
+    def attest(
+        cls,
+        url: str,
+        genesis: Genesis,
+        *,
+        channel: Channel = Channel.L2,
+        accepted: Sequence[AttestationVariant] = (),
+    ) -> TrustSession:
+        """Attests the service by a genesis that the caller already trusts.
+
+        ``accepted`` are the conditions that the caller knows from a later charter.
+        """
         connection = Connection(url)
         with connection.closed_on_failure():
-            keyset, result = prove_service(connection, genesis, channel)
-            return cls._attested(connection, genesis, keyset, result, channel)
+            keyset, result = prove_service(connection, genesis, channel, accepted)
+            return cls._attested(connection, genesis, keyset, result, channel, accepted=accepted)
 
     @classmethod
     def _attested(
@@ -101,16 +116,25 @@ class TrustSession:
         keyset: Keyset,
         result: AttestationResult,
         channel: Channel,
+        *,
+        accepted: Sequence[AttestationVariant] = (),
     ) -> TrustSession:
         connection.attested = True
         if channel is Channel.L2:
 
             def prove() -> None:
-                if prove_service(connection, genesis, channel)[0] != keyset:
+                if prove_service(connection, genesis, channel, accepted)[0] != keyset:
                     raise ServiceChangedError(url=connection.url)
 
             connection.prove = prove
         return cls(connection, genesis, keyset, result, channel)
+
+    def require_accepted(self, machine: Machine) -> None:
+        """Raises ``ServiceDismissedError`` where the charter in force names no such service."""
+        try:
+            appraise(self.result.claims, machine.board.charter.service, now=datetime.now(UTC))
+        except AppraisalError as exc:
+            raise ServiceDismissedError(board=self.board) from exc
 
     def binder(self, nonce: bytes) -> bytes | None:
         """What our own evidence for ``nonce`` must prove of the connection: nothing at level 1."""
@@ -217,7 +241,8 @@ class TrustSession:
 
         Returns ledger, state and the checkpoint note. Evidence in the log is *not* verified
         again, and a log that was rolled back as a whole looks complete: compare with an
-        earlier checkpoint. Raises LED, BRD and REL errors.
+        earlier checkpoint. Nor is it checked that the service is still accepted. Raises LED, BRD
+        and REL errors.
         """
         pages = LogPages(lambda query: self._read(f"{self._path}/log", signer, query))
         ledger, machine = Machine.replay(pages)

@@ -123,7 +123,7 @@ class EvidenceMissingError(BoardError):
 
 
 class EnactmentInvalidError(BoardError):
-    """the enactment of {proposal} shows parts of {policy} that the policy does not have"""
+    """the enactment of {proposal} does not show exactly the public parts of {policy}"""
 
     code = "accord-BRD-015"
     exit_code = ExitCode.NOT_VERIFIED

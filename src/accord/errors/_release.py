@@ -189,3 +189,17 @@ class AssetKindError(ReleaseError):
 
     code = "accord-REL-025"
     hint = "`accord asset list` shows volumes, `accord secret list` deposited secrets"
+
+
+class ReaderChangedError(ReleaseError):
+    """{reader}, who may read what comes of {asset}, has other keys than when it was offered"""
+
+    code = "accord-REL-026"
+    hint = "the owner must offer it again, so that consent is given for the keys of today"
+
+
+class LeaseEndedError(ReleaseError):
+    """the lease of {run} ended before the log had its results"""
+
+    code = "accord-REL-027"
+    hint = "start the service again; the outputs of the run are lost"

@@ -7,7 +7,13 @@ import re
 from collections.abc import Mapping
 
 from accord.encoding import JSONValue
-from accord.policy._scone_source import Source, converted_name, converted_text, referenced_name, shown
+from accord.policy._scone_source import (
+    Source,
+    converted_name,
+    converted_text,
+    referenced_name,
+    shown,
+)
 
 MAX_SVN = 64
 """Longest range of security version numbers that is written out."""

@@ -210,6 +210,10 @@ class Service:
             for other in places[index + 1 :]:
                 if place.is_relative_to(other) or other.is_relative_to(place):
                     raise PolicyContentError(where=where, detail=f"{place} and {other} overlap")
+        assets = [item.asset for item in self.inputs]
+        if len(set(assets)) != len(assets):
+            # One use of an asset is of one version, and is counted once.
+            raise PolicyContentError(where=f"{where}.inputs", detail="an asset appears twice")
         names = [output.name for output in self.outputs]
         if len(set(names)) != len(names):
             raise PolicyContentError(where=f"{where}.outputs", detail="a name appears twice")

@@ -2,7 +2,12 @@
 """Attest, then release: requests, the gate, the log's state machine, run statements."""
 
 from accord.release._challenges import Challenges
-from accord.release._consent import enacted_service, owners_consent, used_assets
+from accord.release._consent import (
+    enacted_service,
+    nothing_stopped,
+    owners_consent,
+    used_assets,
+)
 from accord.release._documents import (
     LOG_NAME,
     NONCE_BYTES,
@@ -33,7 +38,6 @@ from accord.release._gate import (
     attest_requester,
     decide,
     renew,
-    requested_service,
 )
 from accord.release._grant import (
     ASSET_KEY_PURPOSE,
@@ -50,6 +54,8 @@ from accord.release._grant import (
 )
 from accord.release._machine import Machine
 from accord.release._records import AssetUse, Release, Renewal, SecretUse
+from accord.release._references import referenced_secrets
+from accord.release._requested import requested_service
 from accord.release._resource import (
     Guest,
     ResourceRelease,
@@ -58,7 +64,7 @@ from accord.release._resource import (
     verify_guest,
 )
 from accord.release._run import RunOutcome, RunOutput, RunRecord, RunStatement
-from accord.release._secret_uses import exporting_policy, referenced_secrets, secret_uses
+from accord.release._secret_uses import exporting_policy, secret_uses
 from accord.release._simulate import (
     Loss,
     Outcome,
@@ -134,6 +140,7 @@ __all__ = [
     "guest_report_data",
     "lease_binding",
     "log_origin",
+    "nothing_stopped",
     "output_key_context",
     "owners_consent",
     "parse_run_id",

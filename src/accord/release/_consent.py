@@ -8,11 +8,11 @@ from datetime import datetime
 
 from accord.board import (
     AssetKind,
-    AssetOffer,
     AssetRecord,
     BoardState,
     InstanceToken,
     ProposalStatus,
+    keys_digest,
 )
 from accord.encoding import Digest, format_time
 from accord.errors import (
@@ -23,8 +23,10 @@ from accord.errors import (
     InstanceTokenError,
     NoPolicyError,
     OwnerChangedError,
+    PolicyContentError,
     PolicyExpiredError,
     PolicyPendingError,
+    ReaderChangedError,
     ReaderLeftError,
     TermsError,
     UnknownAssetError,
@@ -33,7 +35,7 @@ from accord.errors import (
 )
 from accord.policy import Assurance, Policy, Service
 from accord.release._records import AssetUse
-from accord.release._secret_uses import referenced_secrets
+from accord.release._references import referenced_secrets
 
 
 def enacted_service(
@@ -100,13 +102,18 @@ def used_assets(policy: Policy, service: Service) -> Mapping[str, Digest | None]
 
     A deposited secret is not pinned: its owner may rotate it. One that one-time passwords are
     checked with is used as well, though the service never sees it.
+    Raises ``PolicyContentError`` where one asset is meant in two versions: one use has one.
     """
-    used: dict[str, Digest | None] = {item.asset: item.tag for item in service.inputs}
+    used: dict[str, Digest | None] = {}
+    for item in service.inputs:
+        if used.setdefault(item.asset, item.tag) != item.tag:
+            raise PolicyContentError(where=policy.name, detail=f"two versions of {item.asset}")
     secrets = referenced_secrets(service)
     for name in (*secrets, service.totp) if service.totp is not None else secrets:
         asset = policy.secrets[name].asset if name in policy.secrets else None
-        if asset is not None:
-            used.setdefault(asset, None)
+        if asset is not None and used.setdefault(asset, None) is not None:
+            detail = f"{asset} is an input and a secret"
+            raise PolicyContentError(where=policy.name, detail=detail)
     return used
 
 
@@ -133,7 +140,7 @@ def owners_consent(
         if record is None:
             raise UnknownAssetError(asset=asset)
         _still_offered(board, record, tag)
-        _within_terms(record.offer, policy, service, assurance, now)
+        _within_terms(board, record, policy=policy, service=service, assurance=assurance, now=now)
         used = uses.get(record.offered_by, 0)
         if used >= record.offer.terms.max_uses:
             raise UsesExhaustedError(asset=asset, uses=used, owner=record.offer.owner)
@@ -148,7 +155,7 @@ def owners_still_consent(
     for asset, tag in used_assets(policy, service).items():
         record = board.assets[asset]
         _still_offered(board, record, tag)
-        _within_terms(record.offer, policy, service, assurance, now)
+        _within_terms(board, record, policy=policy, service=service, assurance=assurance, now=now)
 
 
 def _still_offered(board: BoardState, record: AssetRecord, tag: Digest | None) -> None:
@@ -167,13 +174,15 @@ def _still_offered(board: BoardState, record: AssetRecord, tag: Digest | None) -
 
 
 def _within_terms(
-    offer: AssetOffer,
+    board: BoardState,
+    record: AssetRecord,
+    *,
     policy: Policy,
     service: Service,
     assurance: Assurance,
     now: datetime,
 ) -> None:
-    terms = offer.terms
+    offer, terms = record.offer, record.offer.terms
     readers = sorted({reader for output in service.outputs for reader in output.readers})
     checks = (
         ("policy", terms.allow_policy(policy), terms.policies, policy.name),
@@ -199,6 +208,10 @@ def _within_terms(
             raise TermsError(
                 asset=offer.name, field=field, expected=_words(expected), found=_words(found)
             )
+    # The owner named people, of whom the board knew the keys; a name alone may change hands.
+    for reader in readers:
+        if record.reader_keys.get(reader) != keys_digest(board.members[reader].identity):
+            raise ReaderChangedError(asset=offer.name, reader=reader)
 
 
 def _output_size(limit: int | None, service: Service) -> tuple[bool, str, str]:

@@ -5,12 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from accord.encoding import Digest, Fields, JSONValue, base64_encode, canonical_json
-from accord.errors import MalformedError
+from accord.encoding import (
+    Digest,
+    EnvelopeSignature,
+    Fields,
+    JSONValue,
+    base64_encode,
+    canonical_json,
+)
+from accord.errors import MalformedError, SignatureInvalidError, UnknownRunError
 from accord.evidence import Binding, Evidence, Purpose, Role
-from accord.identity import Keyset, VerifyKey
+from accord.identity import Keyset, Signer, VerifyKey, sign_statement, verify_statement
 from accord.policy import Channel, parse_policy_name
 
 NONCE_BYTES = 32
@@ -19,6 +26,8 @@ TOKEN_BYTES = 32
 LOG_NAME = "accord-trust-service"
 """Name of the log key in signed notes."""
 
+_SIGNATURE_BYTES = 64
+_LEASE_REQUEST = "lease-request"
 _RUN = re.compile(r"run-[0-9a-f]{32}")
 
 
@@ -251,7 +260,7 @@ class ReleaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """A shield's wish that its run may go on."""
+    """A shield's wish that its run may go on, signed by the key that the release attested."""
 
     SCHEMA = "accord.lease-request.v1"
 
@@ -259,7 +268,44 @@ class LeaseRequest:
     run: str
     nonce: bytes
     evidence: Evidence
-    channel: Channel = Channel.L1
+    channel: Channel
+    signature: bytes
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        board: Digest,
+        run: str,
+        nonce: bytes,
+        evidence: Evidence,
+        channel: Channel = Channel.L1,
+        signer: Signer,
+    ) -> LeaseRequest:
+        """A request that ``signer`` makes."""
+        request = cls(board, run, nonce, evidence, channel, b"")
+        (signed,) = sign_statement(_LEASE_REQUEST, request._statement(), [signer]).signatures
+        return replace(request, signature=signed.signature)
+
+    def verify(self, key: VerifyKey) -> None:
+        """Raises ``UnknownRunError`` where another key than that of the run signed it."""
+        unsigned = sign_statement(_LEASE_REQUEST, self._statement(), [])
+        signed = replace(unsigned, signatures=(EnvelopeSignature(key.key_id, self.signature),))
+        try:
+            verify_statement(signed, _LEASE_REQUEST, {key.key_id: key})
+        except SignatureInvalidError as exc:
+            raise UnknownRunError(run=self.run) from exc
+
+    def _statement(self) -> JSONValue:
+        """What is signed: everything, the evidence by its digest."""
+        return {
+            "schema": self.SCHEMA,
+            "board": self.board,
+            "run": self.run,
+            "nonce": base64_encode(self.nonce),
+            "evidence": self.evidence.digest,
+            "channel": self.channel.value,
+        }
 
     @classmethod
     def from_json(cls, value: JSONValue) -> LeaseRequest:
@@ -272,6 +318,7 @@ class LeaseRequest:
             nonce=fields.data("nonce", size=NONCE_BYTES),
             evidence=Evidence.from_fields(fields.object("evidence")),
             channel=fields.choice("channel", Channel),
+            signature=fields.data("signature", size=_SIGNATURE_BYTES),
         )
         fields.end()
         return request
@@ -284,4 +331,5 @@ class LeaseRequest:
             "nonce": base64_encode(self.nonce),
             "evidence": self.evidence.to_json(),
             "channel": self.channel.value,
+            "signature": base64_encode(self.signature),
         }

@@ -8,16 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from accord.board import BoardState
 from accord.encoding import Digest
 from accord.errors import (
     ChannelTooWeakError,
-    EvidenceError,
     IdentityKeyError,
     LeaseError,
-    NoPolicyError,
     OneTimePasswordMissingError,
-    PolicyPendingError,
     UnknownRunError,
     WrongBoardError,
 )
@@ -35,6 +31,8 @@ from accord.release._consent import (
 from accord.release._documents import LeaseRequest, ReleaseRequest, lease_binding
 from accord.release._machine import Machine
 from accord.release._records import Release, Renewal
+from accord.release._references import password_source
+from accord.release._requested import requested_service
 from accord.release._run import RunRecord
 from accord.release._secret_uses import secret_uses
 
@@ -120,7 +118,9 @@ def decide(
     """
     board, claims = machine.board, attested.claims
     # (4) The policy is in force.
-    policy, service = requested_service(board, request, claims, now=now)
+    policy, service = requested_service(
+        board, claims, policy=request.policy, service=request.service, now=now
+    )
     # (5) The environment, and the way it came, are ones that the policy names; nobody stopped it.
     with stage("appraise"):
         result = _appraise(claims, policy, service, request, now)
@@ -134,7 +134,7 @@ def decide(
         uses = owners_consent(
             board, machine.uses, policy=policy, service=service, assurance=assurance, now=now
         )
-        secrets = secret_uses(board, policy, service, peers or {})
+        secrets = secret_uses(board, policy, service, peers or {}, now=now)
     # (7) The second factors fit, and are used up by what is recorded.
     if service.singleton:
         unused_token(
@@ -163,34 +163,6 @@ def decide(
     return Decision(release, policy, service)
 
 
-def requested_service(
-    board: BoardState, request: ReleaseRequest, claims: Claims, *, now: datetime
-) -> tuple[Policy, Service]:
-    """The policy in force and its service, for a requester with these claims.
-
-    Who has yet to approve a policy is told only to an environment that it names: genuine
-    hardware alone may be anybody's. Raises as `enacted_service` does.
-    """
-    try:
-        return enacted_service(board, request.policy, request.service, now)
-    except PolicyPendingError as exc:
-        if not _awaited(board, request, claims, now):
-            raise NoPolicyError(policy=request.policy) from exc
-        raise
-
-
-def _awaited(board: BoardState, request: ReleaseRequest, claims: Claims, now: datetime) -> bool:
-    """Whether the environment is one that a proposed version of the policy names."""
-    for record in board.open_proposals.values():
-        for policy in record.proposal.policies:
-            if policy.name == request.policy and request.service in policy.services:
-                variants = policy.services[request.service].attestation
-                with contextlib.suppress(EvidenceError):
-                    appraise(claims, variants, now=now)
-                    return True
-    return False
-
-
 def _appraise(
     claims: Claims, policy: Policy, service: Service, request: ReleaseRequest, now: datetime
 ) -> AttestationResult:
@@ -216,7 +188,7 @@ def _password_step(
         return None
     if request.otp is None:
         raise OneTimePasswordMissingError(service=request.service)
-    last = machine.totp_steps.get((policy.name, service.totp))
+    last = machine.totp_steps.get(password_source(policy, service.totp))
     return check_password(policy, service.totp, request.otp, last)
 
 
@@ -230,12 +202,13 @@ def renew(
     request: LeaseRequest,
     *,
     challenges: Challenges,
+    service_assurance: Assurance,
     now: datetime,
     exporter: bytes | None,
 ) -> tuple[Renewal, RunRecord]:
     """Whether a run may go on: its environment as it is now, and everybody's terms as they are.
 
-    The caller must write the renewal to the log, durably, before it answers.
+    ``service_assurance`` is what the trust service itself is worth. The caller must write the renewal to the log, durably, before it answers.
     Raises REL and ATT errors; the nonce is used up in any case.
     """
     if request.board != machine.board.board:
@@ -245,7 +218,8 @@ def renew(
     record = machine.runs.get(request.run)
     if record is None or record.statement is not None:
         raise UnknownRunError(run=request.run)
-    # (2) Fresh evidence, bound to the keys of the release.
+    # (2) The shield of that run asks, and nobody else; fresh evidence, bound to the keys of the release.
+    request.verify(record.release.keyset.verify_key)
     bound = exporter if request.channel is Channel.L2 else None
     binding = lease_binding(
         request.board, request.run, record.release.keyset, request.nonce, exporter=bound
@@ -254,7 +228,8 @@ def renew(
         request.evidence, anchors=machine.board.genesis.anchors, now=now, binding=binding
     )
     # (3) What the release needed still holds.
-    service = still_allowed(machine, record, now)
+    assurance = claims.assurance.weaker(service_assurance).weaker(record.release.assurance)
+    service = still_allowed(machine, record, now, assurance=assurance)
     appraise(claims, service.attestation, now=now)
     if not request.channel.at_least(service.channel):
         raise ChannelTooWeakError(
@@ -264,12 +239,14 @@ def renew(
     if until is None:
         raise LeaseError(run=request.run, detail="it needs none")
     renewal = Renewal(
-        request.board, request.run, request.nonce, request.evidence.digest, until, bound
+        request.board, request.run, request.nonce, request.evidence.digest, assurance, until, bound
     )
     return renewal, record
 
 
-def still_allowed(machine: Machine, record: RunRecord, now: datetime) -> Service:
+def still_allowed(
+    machine: Machine, record: RunRecord, now: datetime, *, assurance: Assurance
+) -> Service:
     """The service of a run whose lease may be renewed at ``now``. Raises REL errors."""
     release = record.release
     if record.lease_until is None or now >= record.lease_until:
@@ -280,8 +257,8 @@ def still_allowed(machine: Machine, record: RunRecord, now: datetime) -> Service
     assets = frozenset(used_assets(policy, service))
     nothing_stopped(machine.board, policy=policy.name, assets=assets, run=release.run)
     owners_still_consent(
-        machine.board, policy=policy, service=service, assurance=release.assurance, now=now
+        machine.board, policy=policy, service=service, assurance=assurance, now=now
     )
     peers = {use.name: use.version for use in release.secrets}
-    secret_uses(machine.board, policy, service, peers)
+    secret_uses(machine.board, policy, service, peers, now=now)
     return service

@@ -9,10 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar
 
-from accord.board import MAX_RECORDS, BoardState, board_to_json, read_board, verify_genesis
+from accord.board import (
+    MAX_RECORDS,
+    BoardState,
+    board_to_json,
+    owner_of,
+    read_board,
+    verify_genesis,
+)
 from accord.encoding import (
     Digest,
     Envelope,
@@ -34,22 +41,15 @@ from accord.errors import (
 )
 from accord.identity import Keyset, Statement, VerifyKey, statement_kind, verify_statement
 from accord.ledger import Entry, Ledger
-from accord.policy import Policy, Service, parse_policy_name
-from accord.release._consent import (
-    enacted_service,
-    nothing_stopped,
-    owners_consent,
-    owners_still_consent,
-    unused_token,
-    used_assets,
-)
+from accord.policy import Policy
+from accord.release._check import check_release, check_renewal, check_run
 from accord.release._documents import ServiceStart
 from accord.release._exchange import SecretExport, shared_policy
 from accord.release._records import Release, Renewal
+from accord.release._references import password_source
 from accord.release._resource import ResourceRelease, agreed_resource
-from accord.release._run import RunOutcome, RunRecord, RunStatement
+from accord.release._run import RunRecord, RunStatement
 from accord.release._runs import Runs
-from accord.release._secret_uses import secret_uses
 
 
 @dataclass(slots=True)
@@ -66,8 +66,8 @@ class Machine:
     uses: dict[Digest, int] = field(default_factory=dict)
     runs: MutableMapping[str, RunRecord] = field(default_factory=Runs)
     nonces: MutableSet[bytes] = field(default_factory=set)
-    totp_steps: dict[tuple[str, str], int] = field(default_factory=dict)
-    """By policy and secret, the latest time step whose one-time password was used."""
+    totp_steps: dict[str, int] = field(default_factory=dict)
+    """By where the secret comes from, the latest time step whose one-time password was used."""
 
     @classmethod
     def found(cls, entry: Entry) -> Machine:
@@ -112,8 +112,7 @@ class Machine:
             "runs": [record.to_json() for record in self.runs.values()],
             "nonces": sorted(map(base64_encode, set(self.nonces) - released)),
             "totp_steps": [
-                {"policy": policy, "secret": secret, "step": step}
-                for (policy, secret), step in self.totp_steps.items()
+                {"source": source, "step": step} for source, step in self.totp_steps.items()
             ],
         }
 
@@ -142,8 +141,8 @@ class Machine:
         for where, nonce in fields.items("nonces", limit=MAX_RECORDS):
             machine.nonces.add(base64_decode(str(nonce), what=where))
         for item in fields.objects("totp_steps", limit=MAX_RECORDS):
-            key = parse_policy_name(item.take("policy"), what=item.where), item.name("secret")
-            machine.totp_steps[key] = item.integer("step", minimum=0)
+            source = item.text("source", limit=512)
+            machine.totp_steps[source] = item.integer("step", minimum=0)
             item.end()
         fields.end()
         return machine
@@ -229,49 +228,22 @@ class Machine:
     def _release(self, statement: Statement, index: int, time: datetime) -> None:
         release = Release.from_fields(statement.fields())
         self._must_be_here(release.board)
-        policy, service = enacted_service(self.board, release.policy, release.service, time)
-        nothing_stopped(
+        policy, service = check_release(
             self.board,
-            policy=policy.name,
-            assets=frozenset(used_assets(policy, service)),
-            run=release.run,
-        )
-        uses = owners_consent(
-            self.board,
-            self.uses,
-            policy=policy,
-            service=service,
-            assurance=release.assurance,
+            release,
+            counted=self.uses,
+            totp_steps=self.totp_steps,
+            index=index,
             now=time,
         )
-        peers = {use.name: use.version for use in release.secrets}
-        if service.singleton:
-            unused_token(
-                self.board,
-                release.token_sha256,
-                policy=policy.name,
-                service=release.service,
-                now=time,
-            )
-        consistent = (
-            release.uses == uses
-            and release.secrets == secret_uses(self.board, policy, service, peers)
-            and release.policy_digest == policy.digest
-            and release.run not in self.runs
-            and release.nonce not in self.nonces
-            and release.channel.at_least(service.channel)
-            and (release.tls_spki_sha256 is not None) is service.identity
-            and self._is_new_step(release, service)
-            and _lease_fits(release.lease_until, service, time)
-        )
-        if not consistent:
+        if release.run in self.runs or release.nonce in self.nonces:
             raise ReleaseInvalidError(index=index)
-        for use in uses:
+        for use in release.uses:
             self.uses[use.offer] = use.number
         if service.singleton and release.token_sha256 is not None:
             del self.board.tokens[release.token_sha256]
         if service.totp is not None and release.totp_step is not None:
-            self.totp_steps[policy.name, service.totp] = release.totp_step
+            self.totp_steps[password_source(policy, service.totp)] = release.totp_step
         self.nonces.add(release.nonce)
         self.runs[release.run] = RunRecord(
             replace(release, result=None), index, lease_until=release.lease_until
@@ -295,40 +267,14 @@ class Machine:
         for use in uses:
             self.uses[use.offer] = use.number
 
-    def _is_new_step(self, release: Release, service: Service) -> bool:
-        """Whether the one-time password, where one is needed, is of a step not used before."""
-        if service.totp is None:
-            return release.totp_step is None
-        last = self.totp_steps.get((release.policy, service.totp), -1)
-        return release.totp_step is not None and release.totp_step > last
-
     def _renew(self, statement: Statement, index: int, time: datetime) -> None:
         renewal = Renewal.from_fields(statement.fields())
         self._must_be_here(renewal.board)
         record = self.runs.get(renewal.run)
         if record is None or record.statement is not None or record.lease_until is None:
             raise UnknownRunError(run=renewal.run)
-        release = record.release
-        policy, service = enacted_service(self.board, release.policy, release.service, time)
-        nothing_stopped(
-            self.board,
-            policy=policy.name,
-            assets=frozenset(used_assets(policy, service)),
-            run=release.run,
-        )
-        owners_still_consent(
-            self.board, policy=policy, service=service, assurance=release.assurance, now=time
-        )
-        peers = {use.name: use.version for use in release.secrets}
-        secret_uses(self.board, policy, service, peers)
-        consistent = (
-            policy.digest == release.policy_digest
-            and time < record.lease_until
-            and renewal.nonce not in self.nonces
-            and renewal.channel.at_least(service.channel)
-            and _lease_fits(renewal.until, service, time)
-        )
-        if not consistent:
+        check_renewal(self.board, renewal, record, index=index, now=time)
+        if renewal.nonce in self.nonces:
             raise ReleaseInvalidError(index=index)
         self.nonces.add(renewal.nonce)
         self.runs[renewal.run] = replace(record, lease_until=renewal.until)
@@ -348,42 +294,25 @@ class Machine:
             raise ReleaseInvalidError(index=index)
         self.nonces.add(export.nonce)
 
-    def _run(self, statement: Statement, _index: int, _time: datetime) -> None:
+    def _run(self, statement: Statement, _index: int, time: datetime) -> None:
         run = RunStatement.from_fields(statement.fields())
         self._must_be_here(run.board)
         record = self.runs[run.run]
-        release = record.release
-        service = self.policy_of(release).services[release.service]
-        # A run that succeeded has every output for exactly its readers; one that failed, none.
-        promised = [(output.name, sorted(output.readers)) for output in service.outputs]
-        expected = promised if run.outcome is RunOutcome.SUCCEEDED else []
-        consistent = (
-            record.statement is None
-            and run.policy_digest == release.policy_digest
-            and run.service == release.service
-            and run.assurance is release.assurance
-            and run.inputs == tuple((item.asset, item.tag) for item in service.inputs)
-            and [(item.name, [who for who, _ in item.sealed_keys]) for item in run.outputs]
-            == expected
-        )
-        if not consistent:
-            raise UnknownRunError(run=run.run)
+        check_run(self.board, run, record, self.policy_of(record.release), now=time)
         self.runs[run.run] = replace(record, statement=run)
-        self._remember_lineage(run)
+        self._remember_lineage(run, record.release)
 
-    def _remember_lineage(self, run: RunStatement) -> None:
-        """What was computed from an asset keeps its owners, should it be offered in its turn."""
-        owners = frozenset(asset.partition("/")[0] for asset, _ in run.inputs)
-        earlier = (self.board.lineage.get(tag, frozenset()) for _, tag in run.inputs)
+    def _remember_lineage(self, run: RunStatement, release: Release) -> None:
+        """What was computed from an asset keeps its owners, should it be offered in its turn.
+
+        Deposited secrets are assets too. Two runs with one result share it, and its owners.
+        """
+        lineage = self.board.lineage
+        owners = frozenset(owner_of(use.asset) for use in release.uses)
+        earlier = (lineage.get(tag, frozenset()) for _, tag in run.inputs)
+        owners = owners.union(*earlier)
         for output in run.outputs:
-            self.board.lineage[output.tag] = owners.union(*earlier)
-
-
-def _lease_fits(until: datetime | None, service: Service, time: datetime) -> bool:
-    """Whether a lease given at ``time`` ends no later than the service's rule allows."""
-    if service.lease_s is None:
-        return until is None
-    return until is not None and until <= time + timedelta(seconds=service.lease_s)
+            lineage[output.tag] = lineage.get(output.tag, frozenset()) | owners
 
 
 def _peek(envelope: Envelope, kind: str) -> Fields:

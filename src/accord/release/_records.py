@@ -172,6 +172,9 @@ class Renewal:
     run: str
     nonce: bytes
     evidence: Digest
+    assurance: Assurance
+    """The weakest so far of the shield's, the trust service's and the release's."""
+
     until: datetime
     exporter: bytes | None = None
 
@@ -184,6 +187,7 @@ class Renewal:
             run=parse_run_id(fields.take("run"), what=fields.path("run")),
             nonce=fields.data("nonce", size=NONCE_BYTES),
             evidence=fields.digest("evidence"),
+            assurance=fields.choice("assurance", Assurance),
             until=fields.time("until"),
             exporter=_hash(fields, "exporter"),
         )
@@ -197,6 +201,7 @@ class Renewal:
             "run": self.run,
             "nonce": base64_encode(self.nonce),
             "evidence": self.evidence,
+            "assurance": self.assurance.value,
             "until": format_time(self.until),
         }
         return document if self.exporter is None else {**document, "exporter": self.exporter.hex()}

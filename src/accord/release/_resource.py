@@ -17,7 +17,9 @@ from accord.policy import Assurance, Channel, Policy, parse_policy_name
 from accord.release._consent import enacted_service, nothing_stopped, owners_consent
 from accord.release._documents import parse_run_id
 from accord.release._records import AssetUse, SecretUse
-from accord.release._secret_uses import referenced_secrets, secret_use
+from accord.release._references import referenced_secrets
+from accord.release._requested import requested_service
+from accord.release._secret_uses import secret_use
 
 REPORT_DATA_BYTES = 64
 _RUN_ID_BYTES = 16
@@ -133,7 +135,7 @@ def decide_resource(
     """
     run = "run-" + entropy(_RUN_ID_BYTES).hex()
     # (1) The environment is one that the policy in force names.
-    _, found = enacted_service(board, policy, service, now)
+    _, found = requested_service(board, guest.claims, policy=policy, service=service, now=now)
     result = appraise(guest.claims, found.attestation, now=now)
     assurance = guest.claims.assurance.weaker(service_assurance)
     # (2) Everybody agrees.
@@ -198,4 +200,4 @@ def agreed_resource(
         now=now,
         assets=assets,
     )
-    return enacted, secret_use(board, enacted, secret), uses
+    return enacted, secret_use(board, enacted, secret, now=now), uses

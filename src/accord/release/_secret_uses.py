@@ -4,42 +4,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from accord.board import AssetKind, BoardState
-from accord.encoding import Digest
-from accord.errors import AssetKindError, ExportWithdrawnError, UnknownAssetError
-from accord.policy import AUTHORITY, IDENTITY, Policy, SecretKind, SecretSpec, Service, names_in
+from accord.encoding import Digest, format_time
+from accord.errors import (
+    AssetKindError,
+    ExportWithdrawnError,
+    PolicyExpiredError,
+    UnknownAssetError,
+)
+from accord.policy import Policy, SecretKind, SecretSpec, Service
+from accord.release._consent import nothing_stopped
 from accord.release._records import SecretUse
-
-
-def referenced_secrets(service: Service) -> tuple[str, ...]:
-    """The secrets that the service's templates name; no others are released to it."""
-    names = {item.name for _, text in service.templates() for item in names_in(text)}
-    return tuple(sorted(names - {AUTHORITY, IDENTITY}))
+from accord.release._references import referenced_secrets
 
 
 def secret_uses(
-    board: BoardState, policy: Policy, service: Service, peers: Mapping[str, Digest]
+    board: BoardState,
+    policy: Policy,
+    service: Service,
+    peers: Mapping[str, Digest],
+    *,
+    now: datetime,
 ) -> tuple[SecretUse, ...]:
     """The secrets that a release to ``service`` hands out, and where each comes from.
 
     ``peers`` holds, for imports from other trust services, the version of the exporting policy
     that the other service named; that it said so is *not* checked here.
-    Raises ``ExportWithdrawnError``, ``UnknownAssetError`` or ``AssetKindError``.
+    Raises ``ExportWithdrawnError``, ``PolicyExpiredError``, ``ExecutionStoppedError``,
+    ``UnknownAssetError`` or ``AssetKindError``.
     """
     return tuple(
-        _use(board, policy, name, policy.secrets[name], peers)
+        _use(board, policy, name, policy.secrets[name], peers, now=now)
         for name in referenced_secrets(service)
     )
 
 
-def secret_use(board: BoardState, policy: Policy, name: str) -> SecretUse:
+def secret_use(board: BoardState, policy: Policy, name: str, *, now: datetime) -> SecretUse:
     """`secret_uses` for one secret, which another trust service cannot have. Raises likewise."""
-    return _use(board, policy, name, policy.secrets[name], {})
+    return _use(board, policy, name, policy.secrets[name], {}, now=now)
 
 
 def _use(
-    board: BoardState, policy: Policy, name: str, spec: SecretSpec, peers: Mapping[str, Digest]
+    board: BoardState,
+    policy: Policy,
+    name: str,
+    spec: SecretSpec,
+    peers: Mapping[str, Digest],
+    *,
+    now: datetime,
 ) -> SecretUse:
     if spec.kind is SecretKind.ASSET:
         record = board.assets.get(spec.asset or "")
@@ -59,6 +73,10 @@ def _use(
             raise _withdrawn(policy, spec, detail)
         return SecretUse(name, f"peer:{spec.service.board}:{spec.policy}", version)
     exporter = exporting_policy(board, policy, spec)
+    # What ends, or stops, the exporting policy does so here as for any other trust service.
+    if exporter.not_after is not None and now >= exporter.not_after:
+        raise PolicyExpiredError(policy=exporter.name, until=format_time(exporter.not_after))
+    nothing_stopped(board, policy=exporter.name, assets=frozenset(), run="")
     return SecretUse(name, f"policy:{exporter.name}", exporter.digest)
 
 
@@ -66,7 +84,8 @@ def exporting_policy(board: BoardState, importer: Policy, spec: SecretSpec) -> P
     """The policy in force that shares what ``spec`` imports, if it still does.
 
     Both sides are looked at anew each time: consent that has ended, or a pin that no longer
-    fits, ends the sharing. Raises ``ExportWithdrawnError``.
+    fits, ends the sharing. That the exporting policy may be used now is *not* checked here.
+    Raises ``ExportWithdrawnError``.
     """
     exporter = board.policy(spec.policy or "")
     if exporter is None:

@@ -15,9 +15,7 @@ from accord.board import (
     Proposal,
     Requirement,
     ResumeExecution,
-    action_rules,
-    requirements,
-    vetoers,
+    needs,
 )
 from accord.encoding import Digest, JSONValue
 from accord.errors import AccordError, ExportWithdrawnError
@@ -144,12 +142,13 @@ def simulate(
     very proposal already. Raises the BRD errors for which the board would refuse it.
     """
     board = machine.board
-    needed = requirements(board, proposal)
+    needed = needs(board, proposal)
     record = next((item for item in board.proposals.values() if item.proposal == proposal), None)
     approvals = record.approvals if record else frozenset[str]()
     against = record.rejections if record else frozenset[str]()
     traces = tuple(
-        RuleTrace(item, item.rule.missing(approvals, item.electorate)) for item in needed
+        RuleTrace(item, item.rule.missing(approvals, item.electorate))
+        for item in needed.requirements
     )
     after = replace(machine, board=_enacted(board, proposal))
     refused: tuple[Loss, ...] = ()
@@ -157,9 +156,9 @@ def simulate(
         refused = tuple(_refused(machine, proposal, evidence_of, time_of))
     return Outcome(
         rules=traces,
-        deciders=deciding_sets(needed, approvals, frozenset(board.members) - against),
-        vetoers=vetoers(board, proposal),
-        notice_s=max(rule.notice_s for rule in action_rules(board, proposal)),
+        deciders=deciding_sets(needed.requirements, approvals, frozenset(board.members) - against),
+        vetoers=needed.vetoers,
+        notice_s=needed.notice_s,
         charter=tuple(charter_changes(board.charter, after.board.charter)),
         policies=tuple(_policy_change(board, item) for item in proposal.policies),
         ended=tuple(_ended(machine, after, now)),
@@ -238,7 +237,7 @@ def _ended(machine: Machine, after: Machine, now: datetime) -> Iterator[Loss]:
 
 def _why_not(machine: Machine, record: RunRecord, now: datetime) -> str | None:
     try:
-        still_allowed(machine, record, now)
+        still_allowed(machine, record, now, assurance=record.release.assurance)
     except AccordError as exc:
         return str(exc)
     return None

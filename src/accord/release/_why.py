@@ -346,7 +346,8 @@ def _refusal(machine: Machine, policy: str, service: str, now: datetime) -> str 
         )
         pins = {name: spec.pin for name, spec in enacted.secrets.items()}
         unknown = enacted.digest  # A peer is asked at the release; any version will do here.
-        secret_uses(board, enacted, found, {name: pin or unknown for name, pin in pins.items()})
+        peers = {name: pin or unknown for name, pin in pins.items()}
+        secret_uses(board, enacted, found, peers, now=now)
     except AccordError as exc:
         return f"{exc} ({exc.code})"
     return None

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from accord.board import Genesis
 from accord.client import Founding, ServiceClaim, ServiceConfig, verify_claim, verify_config
 from accord.encoding import Digest, Envelope
@@ -23,6 +25,7 @@ class Ownership:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._claim: ServiceClaim | None = None
+        self._configuring = asyncio.Lock()
         self._config = ServiceConfig(self.service)
         self._read(parts.hosting.store.setting(_CLAIM), parts.hosting.store.setting(_CONFIG))
 
@@ -37,9 +40,15 @@ class Ownership:
 
     async def current(self) -> ServiceClaim | None:
         """The claim, also where it was made through another service on the same store."""
-        store, run = self._parts.hosting.store, self._parts.hosting.run
-        self._read(await run(store.setting, _CLAIM), await run(store.setting, _CONFIG))
+        await self._reread()
         return self._claim
+
+    async def _reread(self) -> bytes | None:
+        """Reads everything anew; returns the stored configuration."""
+        store, run = self._parts.hosting.store, self._parts.hosting.run
+        config = await run(store.setting, _CONFIG)
+        self._read(await run(store.setting, _CLAIM), config)
+        return config
 
     def _read(self, claim: bytes | None, config: bytes | None) -> None:
         if claim is None:
@@ -48,7 +57,10 @@ class Ownership:
         self._claim = verify_claim(Envelope.from_bytes(claim, what=_CLAIM))
         if config is not None:
             envelope = Envelope.from_bytes(config, what=_CONFIG)
-            self._config = verify_config(envelope, self._claim.owner.verify_key)
+            found = verify_config(envelope, self._claim.owner.verify_key)
+            # It may have been read before a newer one was written.
+            if found.sequence >= self._config.sequence:
+                self._config = found
 
     async def claim(self, envelope: Envelope) -> ServiceClaim:
         """Makes the signer the owner; the same owner again is no error and changes nothing.
@@ -69,23 +81,33 @@ class Ownership:
         return held
 
     async def configure(self, envelope: Envelope) -> ServiceConfig:
-        """Takes in the owner's wishes.
+        """Takes in the owner's wishes: of several at the same time the newest stays.
 
         Raises ``NotClaimedError``, ``ClaimInvalidError``, and what verifying raises.
         """
-        held = await self.current()
-        if held is None:
+        hosting, data = self._parts.hosting, envelope.to_bytes()
+        replace = hosting.store.replace_setting
+        async with self._configuring:
+            stored = await self._reread()
+            wanted = self._wanted(envelope)
+            # Another service on the same store may have written one meanwhile.
+            while not await hosting.run(replace, _CONFIG, stored, data):
+                stored = await self._reread()
+                wanted = self._wanted(envelope)
+            self._config = wanted
+        return wanted
+
+    def _wanted(self, envelope: Envelope) -> ServiceConfig:
+        """The owner's wishes, if they are newer than those that are known. Raises as above."""
+        if self._claim is None:
             raise NotClaimedError
-        wanted = verify_config(envelope, held.owner.verify_key)
+        wanted = verify_config(envelope, self._claim.owner.verify_key)
         if wanted.service != self.service:
             raise ClaimInvalidError(detail=f"it is for {wanted.service}, this is {self.service}")
         if wanted.sequence <= self._config.sequence:
             raise ClaimInvalidError(
                 detail=f"number {wanted.sequence} is not above {self._config.sequence}"
             )
-        self._config = wanted
-        hosting = self._parts.hosting
-        await hosting.run(hosting.store.set_setting, _CONFIG, envelope.to_bytes())
         return wanted
 
     async def admit(self, genesis: Genesis, boards: int) -> None:

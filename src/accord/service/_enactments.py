@@ -11,7 +11,15 @@ from datetime import datetime
 
 from accord.board import BoardState, Enactment, ProposalRecord
 from accord.encoding import Digest
-from accord.errors import AccordError, SecretValueError, ServiceDismissedError
+from accord.errors import (
+    AccordError,
+    NotWriterError,
+    SecretValueError,
+    ServiceDismissedError,
+    ServiceHaltedError,
+    StoreConflictError,
+    StoreUnavailableError,
+)
 from accord.policy import AUTHORITY, Fate, Policy, carried_over
 from accord.secrets import PolicyAuthority, generate, public_parts
 from accord.service._host import BoardHost
@@ -19,6 +27,9 @@ from accord.service._parts import Parts
 from accord.service._secret_names import authority_name, secret_name
 
 _LOG = logging.getLogger("accord.service")
+
+_STOPPED = (NotWriterError, ServiceHaltedError, StoreConflictError, StoreUnavailableError)
+"""What is wrong with the board's store, not with the proposal."""
 
 
 @dataclass(slots=True, repr=False)
@@ -72,7 +83,7 @@ class Enactments:
         self._parts = parts
         self._locks: dict[Digest, asyncio.Lock] = {}
         self._failed: set[Digest] = set()
-        """Proposals whose secrets cannot be made; tried again at the next start only."""
+        """Proposals that cannot be enacted; tried again at the next start only."""
 
     def _ready(self, host: BoardHost) -> list[ProposalRecord]:
         state, now = host.machine.board, host.now()
@@ -149,12 +160,23 @@ class Enactments:
         record = state.open_proposals.get(proposal)
         if record is not None and state.enactable(record, host.now()):
             body = Enactment(host.board, proposal, made.public).to_json()
-            host.stage(self._parts.sign("enactment", body), secrets=made.values)
+            try:
+                host.stage(self._parts.sign("enactment", body), secrets=made.values)
+            except _STOPPED:
+                raise
+            except AccordError as exc:
+                # Too large, for instance: it must not keep the next one from being enacted.
+                self._give_up(proposal, exc)
+                return
             self._tell_dismissal(host)
+
+    def _give_up(self, proposal: Digest, error: AccordError) -> None:
+        self._failed.add(proposal)
+        _LOG.error("proposal %s cannot be enacted: %s", proposal, error.code)
 
     @staticmethod
     def _tell_dismissal(host: BoardHost) -> None:
-        """Whoever runs this service reads when members replaced it; from now on it releases none."""
+        """Whoever runs this service reads that members replaced it: it releases nothing more."""
         try:
             host.require_accepted()
         except ServiceDismissedError as exc:

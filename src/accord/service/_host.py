@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -293,6 +293,20 @@ class BoardHost:
             await self._follow()
             self._write_from(self.head.size, fence)
             return True
+
+    def step_down(self) -> None:
+        """Stops being the writer, where the service could not begin; nothing may be staged then.
+
+        The fence is to be given back after that: `yield_writer`.
+        """
+        if self._commit is not None:
+            self._commit.lose(NotWriterError(board=self.board, writer="nobody"))
+
+    def yield_writer(self) -> None:
+        """Lets others write at once, after `step_down`; where the store fails, a little later."""
+        if self._commit is not None:
+            with suppress(AccordError):
+                self._hosting.store.release_writer(self.board, self._commit.fence)
 
     async def renew(self) -> None:
         """Extends the writer's lease. Raises ``NotWriterError`` where somebody took over."""

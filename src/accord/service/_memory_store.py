@@ -72,6 +72,14 @@ class MemoryStore:
         self._check_open()
         return self._settings.setdefault(name, bytes(value))
 
+    def replace_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        self._check_open()
+        with self._lock:
+            if self._settings.get(name) != expected:
+                return False
+            self._settings[name] = bytes(value)
+            return True
+
     def acquire(self, board: str, holder: str) -> int:
         self._check_open()
         with self._lock:

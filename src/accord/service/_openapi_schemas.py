@@ -130,6 +130,7 @@ _REQUESTS: Mapping[str, JSONValue] = {
         nonce=_ref("Nonce"),
         evidence=_ref("Evidence"),
         channel=_text(enum=["L1", "L2"]),
+        signature=_bytes(64),
     ),
     "ExportRequest": _object(envelope=_ref("Envelope"), evidence=_ref("Evidence")),
 }

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -159,22 +159,27 @@ class PostgresStore:
                 sealed.extend(known.chain)
 
     def set_setting(self, name: str, value: bytes) -> None:
-        self._set(name, value, replace=True)
+        self._set(name, value, lambda _: True)
 
     def default_setting(self, name: str, value: bytes) -> bytes:
-        self._set(name, value, replace=False)
+        self._set(name, value, lambda now: now is None)
         found = self.setting(name)
         return value if found is None else found
 
-    def _set(self, name: str, value: bytes, *, replace: bool) -> None:
+    def replace_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        return self._set(name, value, lambda now: now == expected)
+
+    def _set(self, name: str, value: bytes, wanted: Callable[[bytes | None], bool]) -> bool:
+        """Sets it if ``wanted`` says so of what is there; whether it did."""
         mask = self._seal.mask("setting", name)
         sealed = self._seal.seal(value, "setting", mask.hex())
         with self._pool.connection() as db, db.transaction():
             db.execute("SELECT 1 FROM accord.store FOR UPDATE")
             rows = db.execute(SETTINGS, binary=True).fetchall()
             found, digest = self._checked_settings(rows)
-            if mask in found and not replace:
-                return
+            there = mask in found
+            if not wanted(self._opened([(found[mask],)], "setting", mask.hex()) if there else None):
+                return False
             digest = digest.swapped(self._mark(mask, found.get(mask)), self._mark(mask, sealed))
             head = self._seal.seal(canonical_json(digest.to_hex()), "head")
             db.execute(
@@ -183,6 +188,7 @@ class PostgresStore:
                 (mask, sealed),
             )
             db.execute("UPDATE accord.store SET head = %s", (head,))
+        return True
 
     def _checked_settings(self, rows: list[Row]) -> tuple[dict[bytes, bytes], StateDigest]:
         """All settings as they are sealed, if they are together what was set last."""

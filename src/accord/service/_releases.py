@@ -38,11 +38,15 @@ from accord.release import (
     attest_requester,
     decide,
     grant_context,
+    nothing_stopped,
+    owners_consent,
     renew,
     requested_service,
+    used_assets,
 )
-from accord.secrets import MAX_IDENTITY_LIFETIME, PolicyAuthority, SecretValue, totp_step
+from accord.secrets import MAX_IDENTITY_LIFETIME, PolicyAuthority, SecretValue
 from accord.service._exchange import Exchange, PeerSecret
+from accord.service._guesses import Guesses
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
 from accord.service._refusals import explained, explained_once_attested, unexplained
@@ -91,6 +95,7 @@ class Releases:
         self, parts: Parts, assurance: Mapping[Digest, Assurance], exchange: Exchange
     ) -> None:
         self._parts, self._assurance, self._exchange = parts, assurance, exchange
+        self._guesses = Guesses()
 
     async def release(
         self,
@@ -114,6 +119,7 @@ class Releases:
                 exporter=exporter,
             )
         with explained(self._parts, host, request.nonce):
+            host.require_accepted()
             prepared = await self._prepare(host, request, attested)
             agreed = self._agree(host, request, attested, prepared, timings)
         release = agreed.decision.release
@@ -139,11 +145,24 @@ class Releases:
     ) -> _Prepared:
         """Raises what would refuse the request anyway, so that nobody makes us fetch in vain."""
         board, now = host.machine.board, host.now()
-        policy, service = requested_service(board, request, attested.claims, now=now)
+        policy, service = requested_service(
+            board, attested.claims, policy=request.policy, service=request.service, now=now
+        )
         imports = any(policy.secrets[name].service for name in policy.secrets)
         if not (imports or service.identity or service.totp):
             return _Prepared(policy.digest)
-        appraise(attested.claims, service.attestation, now=host.now())
+        appraise(attested.claims, service.attestation, now=now)
+        # Nobody else is asked, and their log gains nothing, for a run that would be refused.
+        assets = frozenset(used_assets(policy, service))
+        nothing_stopped(board, policy=policy.name, assets=assets, run="")
+        owners_consent(
+            board,
+            host.machine.uses,
+            policy=policy,
+            service=service,
+            assurance=attested.claims.assurance.weaker(self._assurance[host.board]),
+            now=now,
+        )
         identity: tuple[bytes, ...] = ()
         if service.identity and request.tls_spki is not None:
             identity = await self._certify(
@@ -164,10 +183,17 @@ class Releases:
         prepared: _Prepared,
         timings: Timings,
     ) -> _Agreed:
+        # Again: members may have replaced this service while the release was prepared.
+        host.require_accepted()
         now = host.now()
 
-        def check_password(_policy: Policy, _name: str, password: str, last: int | None) -> int:
-            return totp_step(prepared.password_secret, password, now, last_step=last)
+        def check_password(policy: Policy, name: str, password: str, last: int | None) -> int:
+            # A deposited secret is one secret, whatever policies call it.
+            source = policy.secrets[name].asset or f"{policy.name}:{name}"
+            secret = prepared.password_secret
+            return self._guesses.step(
+                host.board, source, secret=secret, password=password, now=now, last=last
+            )
 
         decision = decide(
             host.machine,
@@ -275,9 +301,11 @@ class Releases:
                 host.machine,
                 request,
                 challenges=self._parts.challenges,
+                service_assurance=self._assurance[host.board],
                 now=host.now(),
                 exporter=exporter,
             )
+            host.require_accepted()
         policy = host.machine.policy_of(record.release)
         host.stage(
             self._parts.sign("renewal", renewal.to_json()),

@@ -127,10 +127,13 @@ class SQLiteStore:
     def setting(self, name: str) -> bytes | None:
         mask = self._seal.mask("setting", name)
         with self._open():
-            if mask not in self._settings:
-                return None
-            expected = self._settings[mask]
-            rows = self._file.query("SELECT sealed FROM setting WHERE name = ?", mask)
+            return self._setting(mask)
+
+    def _setting(self, mask: bytes) -> bytes | None:
+        if mask not in self._settings:
+            return None
+        expected = self._settings[mask]
+        rows = self._file.query("SELECT sealed FROM setting WHERE name = ?", mask)
         value = self._opened(rows, "setting", mask.hex())
         if self._setting_mark(mask, rows[0][0]) != expected:
             raise self._file.changed("a setting is not the latest one")
@@ -173,6 +176,14 @@ class SQLiteStore:
             if mask not in self._settings:
                 self._set(mask, value)
         return self.setting(name) or b""
+
+    def replace_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        mask = self._seal.mask("setting", name)
+        with self._open():
+            if self._setting(mask) != expected:
+                return False
+            self._set(mask, value)
+            return True
 
     def _set(self, mask: bytes, value: bytes) -> None:
         sealed = self._seal.seal(value, "setting", mask.hex())

@@ -75,6 +75,13 @@ class Store(Protocol):
         """The value that is there, or else this one, durably: of several callers one decides."""
         ...
 
+    def replace_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        """Sets it where it still is what the caller saw (``None``: not there), durably.
+
+        Whether it did.
+        """
+        ...
+
     def acquire(self, board: str, holder: str) -> int:
         """Makes ``holder``, a URL, the writer of the board; returns its fence.
 

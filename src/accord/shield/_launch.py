@@ -14,6 +14,8 @@ from accord.encoding import Envelope
 from accord.errors import (
     AccordError,
     ConfinementError,
+    ExecutionStoppedError,
+    LeaseEndedError,
     LeaseLostError,
     NamespaceRefusedError,
     ObjectMissingError,
@@ -117,11 +119,18 @@ def run_attested(
         with contextlib.suppress(AccordError):
             _record(session, job, statement)
         raise refusal
+    try:
+        index = _record(session, job, statement)
+    except (ExecutionStoppedError, LeaseEndedError):
+        # Too late, at the very end: the log learns that nothing came of it.
+        with contextlib.suppress(AccordError):
+            _record(session, job, _statement(received, (), RunOutcome.FAILED, started))
+        raise
     return RunReport(
         run=grant.run,
         assurance=grant.assurance,
         channel=session.channel.value,
-        index=_record(session, job, statement),
+        index=index,
         outputs=outputs,
         service_measurements=_hex(session.result.claims.measurements),
         shield_measurements=_hex(attester.measurements),
@@ -142,6 +151,7 @@ def _lease(
             attester,
             run=grant.run,
             keyset=received.keyset,
+            signer=received.signer,
             log_key=session.keyset.verify_key,
         )
 

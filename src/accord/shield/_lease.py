@@ -22,7 +22,7 @@ from accord.errors import (
     ReleaseError,
 )
 from accord.evidence import Attester, Purpose
-from accord.identity import Keyset, VerifyKey
+from accord.identity import Keyset, Signer, VerifyKey
 from accord.release import Lease, LeaseRequest, lease_binding
 from accord.shield._job import Job, open_again
 
@@ -42,9 +42,15 @@ def boot_time() -> float:
 
 
 def ask_for_renewal(
-    job: Job, attester: Attester, *, run: str, keyset: Keyset, log_key: VerifyKey
+    job: Job,
+    attester: Attester,
+    *,
+    run: str,
+    keyset: Keyset,
+    signer: Signer,
+    log_key: VerifyKey,
 ) -> Lease:
-    """One renewal, by fresh evidence over a new connection.
+    """One renewal, by fresh evidence over a new connection, signed by the key of the run.
 
     Raises ``LeaseLostError`` where the trust service refuses for good; anything else (CHN, ATT
     and other errors) may be tried again.
@@ -53,7 +59,14 @@ def ask_for_renewal(
         nonce = session.challenge(Purpose.LEASE)
         binding = lease_binding(job.board, run, keyset, nonce, exporter=session.binder(nonce))
         evidence = attester.collect(binding.report_data())
-        request = LeaseRequest(job.board, run, nonce, evidence, session.channel)
+        request = LeaseRequest.make(
+            board=job.board,
+            run=run,
+            nonce=nonce,
+            evidence=evidence,
+            channel=session.channel,
+            signer=signer,
+        )
         try:
             return session.renew(request)
         except (NonceError, NotAttestedError):

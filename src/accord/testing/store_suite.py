@@ -184,6 +184,19 @@ class StoreSuite:
         assert found == {store.setting("raced")}
         store.close()
 
+    def test_a_setting_is_replaced_only_where_it_is_what_the_caller_saw(self) -> None:
+        """Of several who saw the same value one wins; an empty value is not a missing one."""
+        store = self.make()
+        assert not store.replace_setting("key", b"", b"none was there")
+        assert store.replace_setting("key", None, b"")
+        assert not store.replace_setting("key", None, b"one is there")
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(store.replace_setting, "key", b"", b"%d" % n) for n in range(8)]
+            won = [b"%d" % n for n, call in enumerate(calls) if call.result()]
+        store = self.reopen(store)
+        assert won == [store.setting("key")]
+        store.close()
+
     def test_empty_and_large_entries_come_back(self) -> None:
         """Neither no bytes nor two megabytes are special."""
         store = self.make()

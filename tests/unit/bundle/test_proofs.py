@@ -116,9 +116,18 @@ class Scene:
         self.world.say("release", release.to_json(), self.world.service.signer)
         return release
 
-    def renew(self, release: Release, **changes: Any) -> Renewal:
+    def renew(
+        self, release: Release, *, assurance: Assurance = Assurance.SIMULATED, **changes: Any
+    ) -> Renewal:
         until = self.world.time + timedelta(seconds=60)
-        renewal = Renewal(self.world.board, release.run, secrets.token_bytes(32), digest(""), until)
+        renewal = Renewal(
+            self.world.board,
+            release.run,
+            secrets.token_bytes(32),
+            digest(""),
+            assurance,
+            until,
+        )
         evidence = self.attest(renewal.binding(release.keyset), **changes)
         renewal = replace(renewal, evidence=evidence)
         self.world.say("renewal", renewal.to_json(), self.world.service.signer)
@@ -260,7 +269,14 @@ def test_renewal_with_evidence_for_another_run_is_refused(
     scene.enact()
     first, second = scene.release(), scene.release()
     until = scene.world.time + timedelta(seconds=60)
-    renewal = Renewal(scene.world.board, first.run, secrets.token_bytes(32), digest(""), until)
+    renewal = Renewal(
+        scene.world.board,
+        first.run,
+        secrets.token_bytes(32),
+        digest(""),
+        Assurance.SIMULATED,
+        until,
+    )
     evidence = scene.attest(replace(renewal, run=second.run).binding(second.keyset))
     renewal = replace(renewal, evidence=evidence)
     scene.world.say("renewal", renewal.to_json(), scene.world.service.signer)

@@ -490,3 +490,63 @@ def test_no_session_makes_the_converter_fall_over(sections: JSON) -> None:
     except AccordError:
         assert made.missing != ()
     assert parse_yaml(made.to_yaml().encode()) == dict(made.document)
+
+
+# --- nothing is lost in silence ---------------------------------------------------------------
+
+
+def test_names_that_differ_in_capitals_alone_replace_nothing_unseen() -> None:
+    """Names have no capitals here: the second service, or image, of a name is told."""
+    twice = f"""\
+name: demo
+version: "0.3"
+services:
+  - {{name: App, command: [first], mrenclaves: ["{"11" * 32}"]}}
+  - {{name: app, command: [second], mrenclaves: ["{"22" * 32}"]}}
+images: [{{name: i}}, {{name: i, injection_files: [{{path: /run/x, content: x}}]}}]
+"""
+    made = import_scone(twice.encode())
+    services: Any = made.document["services"]
+
+    assert services["app"]["command"] == ["first"]
+    assert missing(made) == [
+        ("session.images[1]", "another image is called i already"),
+        ("session.services[1]", "another service is called app already"),
+    ]
+
+
+@pytest.mark.parametrize("mode", ["'9444'", "'0o9444'", "'\u0664\u0664\u0664'", "'1444'"])
+def test_mode_that_is_none_is_told(mode: str) -> None:
+    """Digits that are not octal are no reason to fall over."""
+    file = f"{{path: /run/x, content: x, permission: {mode}}}"
+    made = with_session(
+        f"images: [{{name: i, injection_files: [{file}]}}]",
+        service="image_name: i",
+    )
+
+    where = "session.images[0].injection_files[0].permission"
+    assert [item.where for item in made.missing] == [where]
+
+
+@pytest.mark.parametrize(
+    "given", ["JBSWY3DPEHPK3PXP", "x$$SCONE::DOOR$$", "$$SCONE::DOOR|hex$$", "$$SCONE::A/B$$"]
+)
+def test_secret_of_one_time_passwords_never_stands_in_the_draft(given: str) -> None:
+    """Only a reference to a secret is taken over; a literal one is not even repeated."""
+    made = with_session(service=f'one_time_password_shared_secret: "{given}"')
+
+    where = "session.services[0].one_time_password_shared_secret"
+    assert [item.where for item in made.missing] == [where]
+    assert "totp" not in made.to_yaml()
+    assert "JBSWY3DPEHPK3PXP" not in made.to_yaml() + str(made.missing) + str(made.notes)
+
+
+@pytest.mark.parametrize("bound", ["isvsvn_min: 5", "isvsvn_max: 2"])
+def test_version_beside_a_range_is_told(bound: str) -> None:
+    """Neither silently wins."""
+    signer = f"{{mrsigner: '{'33' * 32}', isvprodid: 1, isvsvn: 3, {bound}}}"
+    made = with_session(service=f"attestation: [{{signer: {signer}}}]")
+
+    assert [item.where for item in made.missing] == [
+        "session.services[0].attestation[0].signer.isvsvn"
+    ]

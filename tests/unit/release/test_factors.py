@@ -232,7 +232,7 @@ def test_password_starts_one_run(guarded: Gate) -> None:
     first, second = guarded.ask(**asked).release, guarded.ask(**asked).release
     guarded.commit(first)
 
-    assert guarded.world.machine.totp_steps == {("train", "factor"): first.totp_step}
+    assert guarded.world.machine.totp_steps == {"policy:train/factor": first.totp_step}
     with guarded.world.refuses(OneTimePasswordUsedError):
         guarded.ask(**asked)
     with guarded.world.refuses(ReleaseInvalidError):

@@ -24,7 +24,7 @@ from tests.support.board import (
 from tests.support.gate import decide
 
 from accord.board import AssetRecord, Choice
-from accord.encoding import Fields, canonical_json
+from accord.encoding import Fields, canonical_json, format_time
 from accord.errors import (
     AppraisalError,
     AssetChangedError,
@@ -42,7 +42,7 @@ from accord.errors import (
     UnsupportedFormatError,
     UsesExhaustedError,
 )
-from accord.evidence import Purpose
+from accord.evidence import Binding, Evidence, Purpose
 from accord.policy import Assurance, Network, Policy
 from accord.release import (
     NONCE_BYTES,
@@ -206,6 +206,21 @@ def test_genuine_hardware_alone_does_not_learn_who_is_missing(hardware: Hardware
 
     with gate.world.refuses(NoPolicyError, "policy second was never enacted"):
         gate.ask(policy="second", attest=lambda b: gate.hardware.attest(b, mrtd=OTHER_MRTD))
+
+
+def test_genuine_hardware_alone_cannot_list_the_services_of_a_board(hardware: Hardware) -> None:
+    """Unknown policy, unknown service, expired policy: one answer for whom no policy names."""
+    gate = Gate(hardware)
+    gate.world.enact_policy(policy_json(name="old", not_after=format_time(NOW)))
+
+    def other(binding: Binding) -> Evidence:
+        return hardware.attest(binding, mrtd=OTHER_MRTD)
+
+    for policy, service in (("nothing", "train"), ("train", "nothing"), ("old", "train")):
+        with gate.world.refuses(NoPolicyError, f"policy {policy} was never enacted"):
+            gate.ask(policy=policy, service=service, attest=other)
+    with gate.world.refuses(UnknownServiceError):
+        gate.ask(service="nothing")
 
 
 def test_unknown_policy_and_service_are_named(gate: Gate) -> None:
@@ -471,7 +486,9 @@ def documents() -> dict[str, tuple[Any, Any]]:
         totp_step=5,
         lease_until=NOW,
     )
-    renewal = Renewal(world.board, release.run, seed("n"), digest("e"), NOW, seed("exporter"))
+    renewal = Renewal(
+        world.board, release.run, seed("n"), digest("e"), Assurance.CVM, NOW, seed("x")
+    )
     refusal = Refusal(
         world.board, seed("n"), "accord-REL-007", "no", "ask", {"field": "network"}, NOW
     )

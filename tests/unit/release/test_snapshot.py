@@ -92,7 +92,12 @@ def release(world: World) -> Any:
 def renew(world: World) -> None:
     run = release(world)
     renewal = Renewal(
-        world.board, run.run, seed(f"renewal {run.run}"), digest("e"), run.lease_until
+        world.board,
+        run.run,
+        seed(f"renewal {run.run}"),
+        digest("e"),
+        run.assurance,
+        run.lease_until,
     )
     world.say("renewal", renewal.to_json(), world.service.signer)
 
@@ -194,7 +199,7 @@ def full() -> World:
     world = founded()
     for step in STEPS:
         step(world)
-    world.machine.totp_steps["train", "factor"] = 7
+    world.machine.totp_steps["policy:train/factor"] = 7
     return world
 
 

@@ -213,7 +213,7 @@ def test_a_policy_that_changed_while_a_release_was_prepared_is_not_released(
         return replace(prepared, policy=sha256(b"an older version"))
 
     monkeypatch.setattr(releases, "_prepare", overtaken)
-    monkeypatch.setattr("accord.service._releases.totp_step", lambda *_, **__: 7)
+    monkeypatch.setattr("accord.service._guesses.totp_step", lambda *_, **__: 7)
     with pytest.raises(StaleStatementError) as refused:
         served.release(shield, otp="000000")
     assert refused.value.refusal

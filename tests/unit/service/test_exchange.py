@@ -318,6 +318,27 @@ def test_a_stop_of_the_exporting_policy_stops_the_exchange(pair: Pair) -> None:
     )
 
 
+def test_a_stopped_importer_asks_nobody(pair: Pair) -> None:
+    """What would be refused anyway makes no other service speak, and its log gains nothing."""
+    from accord.board import ExecutionStop
+
+    pair.share()
+    importer = pair.importer
+    with pair.exporter.over_http() as url:
+        pair.take(url)
+        stop = ExecutionStop(
+            importer.board, "ann", "board", "wait", importer.now().replace(microsecond=0)
+        )
+        importer.submit(
+            sign_statement("execution-stop", stop.to_json(), [importer.identity("ann").signer])
+        )
+        size = pair.exporter.host.head.size
+        with pytest.raises(ExecutionStoppedError):
+            importer.release()
+
+        assert size == pair.exporter.host.head.size
+
+
 def test_an_answer_to_another_request_is_refused(pair: Pair) -> None:
     """A peer that answers with an older answer of its own is not believed."""
     exporting, importer, exporter = pair.share(), pair.importer, pair.exporter

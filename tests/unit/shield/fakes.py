@@ -172,6 +172,7 @@ class FakeService:
             BOARD, RUN, first.keyset, request.nonce, exporter=self.binder(request.nonce)
         )
         assert request.evidence.blob == binding.report_data()
+        request.verify(first.keyset.verify_key)
         if self.refusals:
             raise self.refusals.pop(0)
         chain = self.chain(first.tls_spki) if first.tls_spki else ()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.shield.fakes import (
     BOARD,
     RUN,
@@ -36,6 +37,7 @@ from accord.errors import (
     UnreachableError,
 )
 from accord.evidence import Purpose
+from accord.identity import KeySigner
 from accord.release import Lease, RunOutcome
 from accord.shield import Job, PrivateMemory, _lease, _memory
 from accord.shield._launch import run_attested
@@ -351,7 +353,12 @@ def test_only_a_refusal_of_the_attested_service_is_final(
     fake.refusals = [refusal]
     with pytest.raises(raised):
         _lease.ask_for_renewal(
-            job, FakeAttester(), run=RUN, keyset=received.keyset, log_key=fake.keyset.verify_key
+            job,
+            FakeAttester(),
+            run=RUN,
+            keyset=received.keyset,
+            signer=received.signer,
+            log_key=fake.keyset.verify_key,
         )
     assert fake.closed
 
@@ -368,4 +375,11 @@ def test_other_service_cannot_renew(job: Job, monkeypatch: pytest.MonkeyPatch) -
     fake.keyset = dataclasses.replace(fake.keyset, verify_key=identity_of("x").verify_key)
     other = identity_of("y").verify_key
     with pytest.raises(AccordError, match="another one"):
-        _lease.ask_for_renewal(job, FakeAttester(), run=RUN, keyset=fake.keyset, log_key=other)
+        _lease.ask_for_renewal(
+            job,
+            FakeAttester(),
+            run=RUN,
+            keyset=fake.keyset,
+            signer=KeySigner(Ed25519PrivateKey.generate()),
+            log_key=other,
+        )
