@@ -9,7 +9,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.board import MEMBERS, NOW, World, digest, member_json, policy_json
+from tests.support.board import (
+    MEMBERS,
+    NOW,
+    World,
+    digest,
+    member_json,
+    policy_json,
+    service_json,
+)
 
 from accord.board import (
     Action,
@@ -109,7 +117,9 @@ def test_ballot_of_a_removed_member_counts_for_nothing(world: World) -> None:
         world.vote("clinic", open_)
     with world.refuses(ProposalClosedError, "stale"):
         world.enact(open_)
-    proposal = world.propose(title="without ann")
+    inputs = [{"asset": "lab/code", "tag": digest("lab/code"), "at": "/in/code"}]
+    document = policy_json(services={"train": service_json(inputs=inputs)})
+    proposal = world.propose(document, title="without ann")
     with world.refuses(SignatureInvalidError):
         world.vote("ann", proposal)
     with world.refuses(SignatureInvalidError):

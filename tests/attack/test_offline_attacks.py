@@ -6,11 +6,13 @@ The attacker writes the files on the stick, and hopes that nobody reads what is 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from tests.support.board import (
     Person,
     World,
@@ -36,7 +38,7 @@ from accord.board import (
     ReplaceConstitution,
     ReplaceService,
 )
-from accord.cli._main import main
+from accord.cli._main import run
 from accord.client import Unsigned
 from accord.encoding import Digest, Fields, JSONValue
 from accord.identity import FileIdentity, VerifyKey
@@ -52,10 +54,24 @@ def clinic(tmp_path: Path) -> FileIdentity:
     return FileIdentity.create(tmp_path / "clinic", "clinic")
 
 
-def sign(folder: Path, *arguments: str, typed: str = "") -> Result:
+@dataclass(frozen=True)
+class Done:
+    exit_code: int
+    output: str
+
+
+def sign(folder: Path, *arguments: str, typed: str = "") -> Done:
+    """`accord member sign`, to which the signer types ``typed``."""
     given = ["member", "sign", str(folder / "x.tbs"), "-o", str(folder / "x.sig")]
-    given += ["--home", str(folder / "clinic"), *arguments]
-    return CliRunner().invoke(main, given, input=typed)
+    said = io.StringIO()
+    with (
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr("sys.stdin", io.StringIO(typed))
+        code = run([*given, "--home", str(folder / "clinic"), *arguments])
+    return Done(code, said.getvalue())
 
 
 def prepared(folder: Path, kind: str, body: JSONValue, proposal: JSONValue = None) -> Digest:
@@ -66,7 +82,7 @@ def prepared(folder: Path, kind: str, body: JSONValue, proposal: JSONValue = Non
     return unsigned.digest
 
 
-def refused(folder: Path, done: Result, code: str) -> None:
+def refused(folder: Path, done: Done, code: str) -> None:
     assert code in done.output
     assert not (folder / "x.sig").exists()
 

@@ -8,6 +8,7 @@ wants is a key that an owner did not mean him to have, or a log that says otherw
 import secrets
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ from tests.support.board import (
 )
 from tests.support.gate import decide
 
-from accord.encoding import Digest, EnvelopeSignature
+from accord.board import AssetKind, ExecutionStop
+from accord.encoding import Digest, EnvelopeSignature, format_time
 from accord.errors import (
     AccordError,
     AnchorUnknownError,
@@ -40,10 +42,15 @@ from accord.errors import (
     EvidenceExpiredError,
     EvidenceMalformedError,
     EvidenceSignatureError,
+    ExecutionStoppedError,
+    LeaseEndedError,
     LogKeyError,
     MalformedError,
     NonceError,
     NoPolicyError,
+    PolicyContentError,
+    PolicyExpiredError,
+    ReaderChangedError,
     ReleaseInvalidError,
     SealedMessageError,
     SignatureInvalidError,
@@ -56,18 +63,24 @@ from accord.errors import (
 )
 from accord.evidence import Binding, Evidence, Purpose, Role
 from accord.identity import open_sealed, seal
-from accord.policy import Assurance
+from accord.policy import Assurance, Channel, Policy
 from accord.release import (
     GRANT_PURPOSE,
     AssetUse,
     Challenges,
     Decision,
+    LeaseRequest,
     Release,
     ReleaseRequest,
+    Renewal,
     RunOutcome,
+    SecretUse,
     grant_context,
+    lease_binding,
+    renew,
     service_binding,
     shield_binding,
+    used_assets,
 )
 
 
@@ -79,12 +92,20 @@ def hardware(tmp_path_factory: pytest.TempPathFactory) -> Hardware:
 class Gate:
     """A board with two services in force, and the gate in front of its secrets."""
 
-    def __init__(self, hardware: Hardware, **variant: Any) -> None:
-        service = service_json(attestation=[variant_json(**variant)])
+    def __init__(self, hardware: Hardware, *, lease_s: int | None = None, **variant: Any) -> None:
+        lease = {} if lease_s is None else {"lease_s": lease_s}
+        service = service_json(attestation=[variant_json(**variant)], **lease)
         document = policy_json(services={"train": service, "test": service})
         self.hardware = hardware
         self.world = World.enacted(document, anchors=[hardware.vendor.root_digest])
         self.challenges = Challenges(secrets.token_bytes)
+
+    @classmethod
+    def over(cls, hardware: Hardware, world: World) -> "Gate":
+        """The gate of a board that is there already."""
+        gate = cls(hardware)
+        gate.world = world
+        return gate
 
     def nonce(self, purpose: Purpose = Purpose.RELEASE, board: Digest | None = None) -> bytes:
         return self.challenges.issue(board or self.world.board, purpose, now=self.world.time)[0]
@@ -101,6 +122,38 @@ class Gate:
 
     def request(self, nonce: bytes | None = None, **changes: Any) -> ReleaseRequest:
         return self.hardware.request(self.world, nonce or self.nonce(), **changes)
+
+    def release(self, **changes: Any) -> Release:
+        release = replace(self.decide(self.request()).release, **changes)
+        self.world.say("release", release.to_json(), self.world.service.signer)
+        return release
+
+    def lease_request(self, run: Release, *, by: str = "shield") -> LeaseRequest:
+        nonce = self.nonce(Purpose.LEASE)
+        evidence = self.hardware.attest(lease_binding(run.board, run.run, run.keyset, nonce))
+        signer = Person.of(by).signer
+        return LeaseRequest.make(
+            board=run.board, run=run.run, nonce=nonce, evidence=evidence, signer=signer
+        )
+
+    def renew(self, request: LeaseRequest) -> Renewal:
+        renewal, _ = renew(
+            self.world.machine,
+            request,
+            challenges=self.challenges,
+            service_assurance=Assurance.ENCLAVE,
+            now=self.world.time,
+            exporter=None,
+        )
+        return renewal
+
+    def renewal(self, run: Release, *, by: str = "shield") -> Renewal:
+        return self.renew(self.lease_request(run, by=by))
+
+    def stop(self, scope: str) -> None:
+        world = self.world
+        statement = ExecutionStop(world.board, "bob", scope, "it leaks", world.time)
+        world.say("execution-stop", statement.to_json(), "bob")
 
     def refuses(self, error: type[AccordError], request: ReleaseRequest, match: str = "") -> None:
         with self.world.refuses(error, match or None):
@@ -315,6 +368,237 @@ def test_stranger_learns_nothing_about_the_board(gate: Gate) -> None:
         gate.refuses(BindingMismatchError, forged)
     gate.refuses(NoPolicyError, gate.request(policy="nothing"))
     gate.refuses(UnknownServiceError, gate.request(service="nothing"))
+
+
+def test_retired_version_does_not_ride_along(world: World) -> None:
+    """Two inputs of one asset, one of them long replaced, for one use and one consent."""
+    inputs = [
+        {"asset": "ann/records", "tag": digest(f"ann/records{old}"), "at": f"/in/records{old}"}
+        for old in (" of last year", "")
+    ]
+    with pytest.raises(PolicyContentError, match="an asset appears twice"):
+        Policy.from_json(policy_json(services={"train": service_json(inputs=inputs)}))
+
+    policy = Policy.from_json(policy_json())
+    service = policy.services["train"]
+    two = replace(service, inputs=(replace(service.inputs[0], tag=digest("old")), *service.inputs))
+    with pytest.raises(PolicyContentError, match="two versions of ann/records"):
+        used_assets(policy, two)
+
+
+def test_name_of_a_reader_is_not_consent_to_new_keys(gate: Gate) -> None:
+    """The board lets the clinic change its keys; what owners meant were the keys they knew."""
+    world = gate.world
+    run, prepared = gate.release(), gate.decide(gate.request()).release
+    board = world.machine.board
+    taken = replace(
+        board.members["clinic"],
+        identity=replace(
+            board.members["clinic"].identity, seal_key=Person.of("mallory").public.seal_key
+        ),
+    )
+    members = {**board.members, "clinic": taken}
+    board.charter = replace(board.charter, members=MappingProxyType(members))
+
+    gate.refuses(ReaderChangedError, gate.request(), "clinic, who may read what comes of ann")
+    with world.refuses(ReaderChangedError):
+        world.say("release", prepared.to_json(), world.service.signer)
+    for name in ("ann/records", "lab/code"):
+        world.offer(name)
+    world.say("release", gate.decide(gate.request()).release.to_json(), world.service.signer)
+    assert run.run in world.machine.runs
+
+
+def test_code_of_one_device_starts_one_run(hardware: Hardware) -> None:
+    """One deposited second factor under two names, in two policies: each code counts once."""
+    world = World.ready(anchors=[hardware.vendor.root_digest])
+    both = terms(policies=("train", "other"))
+    world.offer(
+        "ann/factor", kind=AssetKind.SECRET, volume_id=None, key_commitment=None, terms=both
+    )
+    for asset in ("ann/records", "lab/code"):
+        world.offer(asset, terms=both)
+    for name in ("train", "other"):
+        secret = {f"factor-{name}": {"kind": "asset", "asset": "ann/factor"}}
+        service = service_json(totp=f"factor-{name}")
+        world.enact_policy(policy_json(name=name, secrets=secret, services={"train": service}))
+
+    def release(policy: str, step: int) -> None:
+        board, counted = world.machine.board, world.machine.uses
+        offers = {
+            name: board.assets[name].offered_by
+            for name in ("ann/records", "lab/code", "ann/factor")
+        }
+        uses = tuple(
+            AssetUse(name, offer, counted.get(offer, 0) + 1) for name, offer in offers.items()
+        )
+        version = board.policies[policy][-1].digest
+        world.release(policy=policy, policy_digest=version, uses=uses, totp_step=step)
+
+    release("train", 7)
+    with world.refuses(ReleaseInvalidError):
+        release("other", 7)
+    release("other", 8)
+    assert world.machine.totp_steps == {"asset:ann/factor": 8}
+
+
+@pytest.mark.parametrize("end", ["stopped", "expired"])
+def test_end_of_the_exporting_policy_ends_its_imports(hardware: Hardware, end: str) -> None:
+    """Whoever imports a leaking or outlived secret on the same board is not better off."""
+    world = World.ready(anchors=[hardware.vendor.root_digest])
+    expires = format_time(NOW + timedelta(days=1))
+    vault = policy_json(
+        name="vault",
+        secrets={"token": {"kind": "ascii"}},
+        exports=[{"secret": "token", "to": "train"}],
+        not_after=expires,
+    )
+    imported = {"token": {"kind": "import", "policy": "vault", "secret": "token"}}
+    service = service_json(environment={"TOKEN": "{{ accord.token }}"}, lease_s=60)
+    world.enact_policy(vault)
+    world.enact_policy(policy_json(secrets=imported, services={"train": service}))
+    gate = Gate.over(hardware, world)
+    if end == "expired":
+        world.time = NOW + timedelta(days=1, seconds=-1)
+    run = gate.release()
+    request, renewal = gate.request(), gate.renewal(run)
+    if end == "expired":
+        world.time += timedelta(seconds=1)
+        error: type[AccordError] = PolicyExpiredError
+    else:
+        gate.stop("policy:vault")
+        error = ExecutionStoppedError
+
+    gate.refuses(error, request, "vault")
+    with world.refuses(error):
+        gate.renewal(run)
+    with world.refuses(error):
+        world.say("renewal", renewal.to_json(), world.service.signer)
+
+
+# --- runs that go on, and end -----------------------------------------------------------------
+
+
+@pytest.fixture
+def leased(hardware: Hardware) -> Gate:
+    """A service whose runs need a lease."""
+    return Gate(hardware, lease_s=60)
+
+
+def test_results_do_not_come_after_the_lease(leased: Gate) -> None:
+    """A shield that was refused a renewal runs on and hands its results in: they are refused."""
+    run = leased.release()
+    leased.world.time += timedelta(seconds=60)
+
+    with leased.world.refuses(LeaseEndedError, run.run):
+        leased.world.finish(run)
+    leased.world.finish(run, outputs=(), outcome=RunOutcome.FAILED)
+
+
+@pytest.mark.parametrize("scope", ["board", "policy:train", "asset:ann/records", "run"])
+def test_results_do_not_come_after_a_stop(gate: Gate, scope: str) -> None:
+    """The kill switch holds at the end of a run as well: nobody gets its results."""
+    run = gate.release()
+    gate.stop(f"run:{run.run}" if scope == "run" else scope)
+
+    with gate.world.refuses(ExecutionStoppedError, "bob has stopped"):
+        gate.world.finish(run)
+    gate.world.finish(run, outputs=(), outcome=RunOutcome.FAILED)
+    assert replay(gate.world.log) == gate.world.machine
+
+
+@pytest.mark.parametrize("who", ["service", "ann", "another shield"])
+def test_nobody_but_the_shield_of_a_run_renews_its_lease(leased: Gate, who: str) -> None:
+    """Evidence of the run's environment, for its keys, in the hands of somebody else."""
+    run = leased.release()
+
+    with leased.world.refuses(UnknownRunError, run.run):
+        leased.renewal(run, by=who)
+
+
+def test_part_of_a_lease_request_is_not_exchanged(leased: Gate) -> None:
+    """Whoever passes it on sends it as it was signed."""
+    run = leased.release()
+    for change in (
+        {"channel": Channel.L2},
+        {"evidence": leased.request().evidence},
+        {"signature": bytes(64)},
+    ):
+        with leased.world.refuses(UnknownRunError):
+            leased.renew(replace(leased.lease_request(run), **change))
+
+
+def test_lease_is_not_renewed_by_weaker_evidence(leased: Gate) -> None:
+    """A run that began on hardware its owners trust does not go on where they do not."""
+    world = leased.world
+    run = leased.release(assurance=Assurance.CVM)
+    for name in ("ann/records", "lab/code"):
+        # As if they had been so from the start; evidence of the tests is worth "simulated".
+        record = world.machine.board.assets[name]
+        record.offer = replace(record.offer, terms=terms(min_assurance=Assurance.CVM))
+
+    with world.refuses(TermsError, "assurance must be at least cvm, found simulated"):
+        leased.renewal(run)
+    renewal = Renewal(
+        world.board,
+        run.run,
+        seed("renewal"),
+        digest("e"),
+        Assurance.SIMULATED,
+        world.time + timedelta(seconds=60),
+    )
+    with world.refuses(TermsError):
+        world.say("renewal", renewal.to_json(), world.service.signer)
+    better = replace(renewal, assurance=Assurance.ENCLAVE)
+    with world.refuses(ReleaseInvalidError):
+        world.say("renewal", better.to_json(), world.service.signer)
+    same = replace(renewal, assurance=Assurance.CVM)
+    world.say("renewal", same.to_json(), world.service.signer)
+
+
+# --- what results were computed from ----------------------------------------------------------
+
+
+def test_lineage_is_not_laundered_by_another_run(world: World) -> None:
+    """A run of other owners' data that names the same result adds them; it takes nobody away."""
+    first = world.release()
+    world.finish(first)
+    (output,) = world.run_of(first).outputs
+    world.offer("bob/records", terms=terms(policies=("mine",)))
+    alone = [{"asset": "bob/records", "tag": digest("bob/records"), "at": "/in/records"}]
+    world.enact_policy(policy_json(name="mine", services={"train": service_json(inputs=alone)}))
+    board = world.machine.board
+    second = world.release(
+        policy="mine",
+        policy_digest=board.policies["mine"][-1].digest,
+        uses=(AssetUse("bob/records", board.assets["bob/records"].offered_by, 1),),
+    )
+    world.finish(second)
+
+    assert board.lineage[output.tag] == {"ann", "bob", "lab"}
+
+
+def test_owner_of_a_secret_is_in_the_lineage_of_what_it_opened() -> None:
+    """A deposited secret may be what makes a result worth having."""
+    world = World.ready()
+    world.offer("bob/key", kind=AssetKind.SECRET, volume_id=None, key_commitment=None)
+    service = service_json(environment={"KEY": "{{ accord.key }}"})
+    secret = {"key": {"kind": "asset", "asset": "bob/key"}}
+    world.enact_policy(policy_json(secrets=secret, services={"train": service}))
+    assets = world.machine.board.assets
+    names = ("ann/records", "lab/code", "bob/key")
+    offer = assets["bob/key"].offered_by
+    run = world.release(
+        uses=tuple(AssetUse(name, assets[name].offered_by, 1) for name in names),
+        secrets=(SecretUse("key", "asset:bob/key", offer),),
+    )
+    world.finish(run)
+
+    (output,) = world.run_of(run).outputs
+    assert world.machine.board.lineage[output.tag] == {"ann", "bob", "lab"}
+
+
+# --- consent that ends ------------------------------------------------------------------------
 
 
 def test_withdrawal_wins_against_a_prepared_request(gate: Gate) -> None:

@@ -28,6 +28,7 @@ from accord.encoding import Digest, Fields
 from accord.errors import (
     AppraisalError,
     BundleContentError,
+    NotAttestedError,
     OneTimePasswordError,
     OneTimePasswordLockedError,
     ServiceDismissedError,
@@ -116,10 +117,11 @@ def test_stranger_is_not_told_that_a_service_was_voted_out(served: Served) -> No
     nonce = bytes(32)
     binding = lease_binding(served.board, run, shield.keyset, nonce)
     evidence = shield.attester.collect(binding.report_data())
-    with pytest.raises(Exception, match="not attested"):
-        asyncio.run(
-            served.service.renew(served.host, LeaseRequest(served.board, run, nonce, evidence))
-        )
+    request = LeaseRequest.make(
+        board=served.board, run=run, nonce=nonce, evidence=evidence, signer=shield.signer
+    )
+    with pytest.raises(NotAttestedError):
+        asyncio.run(served.service.renew(served.host, request))
 
 
 # --- what members say to it -------------------------------------------------------------------

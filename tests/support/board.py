@@ -47,7 +47,15 @@ from accord.identity import (
     sign_statement,
 )
 from accord.ledger import Entry
-from accord.policy import Assurance, Channel, Family, Network, Policy
+from accord.policy import (
+    AUTHORITY,
+    PUBLIC_KINDS,
+    Assurance,
+    Channel,
+    Family,
+    Network,
+    Policy,
+)
 from accord.release import (
     AssetUse,
     Machine,
@@ -228,6 +236,12 @@ def terms(**changes: Any) -> Terms:
     return replace(usual, **changes)
 
 
+def public_parts(policy: Policy) -> list[str]:
+    """What an enactment must show of a policy."""
+    names = [name for name, spec in policy.secrets.items() if spec.kind in PUBLIC_KINDS]
+    return [*names, AUTHORITY] if policy.authority else names
+
+
 @dataclass
 class World:
     """A board, the log that led to it, and everybody's keys."""
@@ -363,7 +377,13 @@ class World:
         return self.say("ballot", ballot.to_json(), by or member).digest
 
     def enact(self, proposal: Digest, *, by: str | Signer | None = None) -> Digest:
-        enactment = Enactment(self.board, proposal, {})
+        record = self.machine.board.proposals.get(proposal)
+        public = {
+            policy.name: dict.fromkeys(parts, "PEM")
+            for policy in (record.proposal.policies if record else ())
+            if (parts := public_parts(policy))
+        }
+        enactment = Enactment(self.board, proposal, public)
         return self.say("enactment", enactment.to_json(), by or self.service.signer).digest
 
     def enact_policy(self, document: JSON | None = None) -> Digest:

@@ -179,7 +179,7 @@ class ServiceProcess:
         arguments += (
             ["--database", self.database] if self.database else ["--state", str(self.state)]
         )
-        arguments += ["--listen", "127.0.0.1:0", *self.options]
+        arguments += ["--listen", "127.0.0.1:0", "--allow-private-peers", *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*ACCORD, *arguments, "--url-file", str(url_file)],
@@ -425,6 +425,7 @@ def make_service(
         tls_spki_sha256=tls_spki_sha256,
         clock=clock,
         entropy=os.urandom,
+        allow_private_peers=True,
     )
     if claimed:
         asyncio.run(service.claim(owner_claim(service)))

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from accord.board import Ballot, Enactment, ProposalRecord
+from accord.board import Ballot
 from accord.encoding import Digest, Fields, parse_canonical_json
 from accord.errors import BundleContentError
 from accord.evidence import Binding
 from accord.identity import Statement, statement_kind
 from accord.ledger import Entry, Ledger
-from accord.policy import AUTHORITY, PUBLIC_KINDS, AttestationVariant
+from accord.policy import AttestationVariant
 from accord.release import Machine, Release, Renewal, ballot_binding
 
 _NAMING = frozenset({"service-start", "release", "renewal", "ballot"})
@@ -59,8 +59,7 @@ class Replayed:
 def replay(entries: Iterable[bytes]) -> Replayed:
     """Replays a log from its first entry on; evidence is *not* verified.
 
-    Raises what `Machine.replay` raises, and ``BundleContentError`` for an enactment that leaves
-    out what everybody must be able to see.
+    Raises what `Machine.replay` raises, and ``BundleContentError``.
     """
     ledger, machine, proofs, elsewhere = Ledger(), None, list[Proof](), list[int]()
     for data in entries:
@@ -69,8 +68,6 @@ def replay(entries: Iterable[bytes]) -> Replayed:
             machine = Machine.found(entry)
             continue
         statement = machine.apply(entry)
-        if statement.kind == "enactment":
-            _check_public(statement, machine, entry.index)
         if statement.kind in _ELSEWHERE:
             elsewhere.append(entry.index)
         proof = _proof(statement, machine, entry)
@@ -132,16 +129,3 @@ def _ballot_proof(ballot: Ballot, machine: Machine, entry: Entry) -> Proof | Non
         nonce=ballot.challenge,
     )
     return Proof(entry.index, entry.time, ballot.evidence, binding, member.attestation)
-
-
-def _check_public(statement: Statement, machine: Machine, index: int) -> None:
-    """Certificates and public keys that only some get to see could be several of each."""
-    enactment = Enactment.from_fields(statement.fields())
-    record: ProposalRecord = machine.board.proposals[enactment.proposal]
-    for policy in record.proposal.policies:
-        expected = {name for name, spec in policy.secrets.items() if spec.kind in PUBLIC_KINDS}
-        expected |= {AUTHORITY} if policy.authority else set()
-        if expected != enactment.public.get(policy.name, {}).keys():
-            raise BundleContentError(
-                detail=f"entry {index} does not show the public parts of {policy.name}"
-            )

@@ -3,6 +3,7 @@
 
 from accord.channel._binder import EXTENSION, Exporter, Side, binder
 from accord.channel._problem import MEDIA_TYPE, from_problem, to_problem
+from accord.channel._reach import PrivateAddressError, connect, is_public
 from accord.channel._request import SignedRequest, authorise_read
 from accord.channel._tls import PinnedContext, ServerContext, TLSIdentity
 
@@ -11,12 +12,15 @@ __all__ = [
     "MEDIA_TYPE",
     "Exporter",
     "PinnedContext",
+    "PrivateAddressError",
     "ServerContext",
     "Side",
     "SignedRequest",
     "TLSIdentity",
     "authorise_read",
     "binder",
+    "connect",
     "from_problem",
+    "is_public",
     "to_problem",
 ]

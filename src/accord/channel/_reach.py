@@ -21,13 +21,16 @@ def connect(host: str, port: int, timeout: float, *, public_only: bool) -> socke
     the address that was looked at is the one that is called, whatever the name leads to later.
     Raises ``OSError``.
     """
+    if not public_only:
+        return socket.create_connection((host, port), timeout)
     failure: OSError = PrivateAddressError("no public address")
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for _, _, _, _, address in found:
-        if public_only and not is_public(str(address[0])):
+        numeric = str(address[0])
+        if not is_public(numeric):
             continue
         try:
-            return socket.create_connection(address[:2], timeout)
+            return socket.create_connection((numeric, port), timeout)
         except OSError as exc:
             failure = exc
     raise failure

@@ -62,6 +62,11 @@ def group() -> None:
 @click.option("--open-metrics", is_flag=True, help="Show /metrics to all, not only to this host.")
 @click.option("--kbs-board", metavar="DIGEST", help="Answer guests of the Key Broker protocol.")
 @click.option("--kbs-collateral", type=PATH, help="Cache of endorsements for those guests.")
+@click.option(
+    "--allow-private-peers",
+    is_flag=True,
+    help="Call services that members name also on this host and its own network.",
+)
 @click.option("--until-eof", is_flag=True, help="End when standard input does (supervisors).")
 @with_output
 def run(
@@ -77,6 +82,7 @@ def run(
     kbs_collateral: Path | None,
     *,
     open_metrics: bool,
+    allow_private_peers: bool,
     until_eof: bool,
 ) -> None:
     """Run the trust service until interrupted. Killed at any moment, it goes on where it was.
@@ -125,6 +131,7 @@ def run(
                 kbs_board=None
                 if kbs_board is None
                 else read_digest(kbs_board, option="--kbs-board"),
+                allow_private_peers=allow_private_peers,
                 kbs_collateral=None if kbs_collateral is None else CollateralCache(kbs_collateral),
             )
     finally:

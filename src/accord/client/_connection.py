@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
-from accord.channel import PinnedContext, Side, binder, from_problem
+from accord.channel import PinnedContext, Side, binder, connect, from_problem
 from accord.encoding import (
     Fields,
     JSONValue,
@@ -48,14 +48,14 @@ class _HTTP(HTTPConnection):
     auto_open = 0
     sock: Any
 
-    def __init__(self, host: str, port: int, context: PinnedContext) -> None:
+    def __init__(self, host: str, port: int, context: PinnedContext, *, public_only: bool) -> None:
         super().__init__(host, port, timeout=TIMEOUT_S)
-        self._context = context
+        self._context, self._public_only = context, public_only
         self._unsent = bytearray()
 
     def connect(self) -> None:
         self._unsent.clear()
-        with socket.create_connection((self.host, self.port), TIMEOUT_S) as plain:
+        with connect(self.host, self.port, TIMEOUT_S, public_only=self._public_only) as plain:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock = self._context.wrap_socket(plain)  # It takes the connection over.
 
@@ -75,7 +75,8 @@ class Connection:
     The standard library's client: it is part of the code that runs inside the TEE.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, public_only: bool = False) -> None:
+        """``public_only``: no address of this machine or of its own network is called."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -91,7 +92,8 @@ class Connection:
         """What a new TLS connection has to pass before anything else is sent (level 2)."""
 
         self.context = PinnedContext()
-        self._http = _HTTP(host, port or _HTTP.default_port, self.context)
+        port = port or _HTTP.default_port
+        self._http = _HTTP(host, port, self.context, public_only=public_only)
 
     def close(self) -> None:
         self._http.close()

@@ -80,12 +80,20 @@ class TrustSession:
         self._connection.close()
 
     @classmethod
-    def open(cls, url: str, board: Digest, *, channel: Channel = Channel.L2) -> TrustSession:
+    def open(
+        cls,
+        url: str,
+        board: Digest,
+        *,
+        channel: Channel = Channel.L2,
+        public_only: bool = False,
+    ) -> TrustSession:
         """Fetches the genesis that ``board`` names, and attests the service by it.
 
+        With ``public_only`` no address of this machine or of its own network is called.
         Raises ``GenesisError`` where the service has another, CHN and ATT errors.
         """
-        connection = Connection(url)
+        connection = Connection(url, public_only=public_only)
         with connection.closed_on_failure():
             genesis, keyset, result = prove_first(connection, board, channel)
             return cls._attested(connection, genesis, keyset, result, channel)

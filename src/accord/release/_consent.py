@@ -102,7 +102,7 @@ def used_assets(policy: Policy, service: Service) -> Mapping[str, Digest | None]
 
     A deposited secret is not pinned: its owner may rotate it. One that one-time passwords are
     checked with is used as well, though the service never sees it.
-    Raises ``PolicyContentError`` where one asset is meant in two versions: one use has one.
+    One asset is used in one version: raises ``PolicyContentError`` or ``AssetKindError``.
     """
     used: dict[str, Digest | None] = {}
     for item in service.inputs:
@@ -112,8 +112,7 @@ def used_assets(policy: Policy, service: Service) -> Mapping[str, Digest | None]
     for name in (*secrets, service.totp) if service.totp is not None else secrets:
         asset = policy.secrets[name].asset if name in policy.secrets else None
         if asset is not None and used.setdefault(asset, None) is not None:
-            detail = f"{asset} is an input and a secret"
-            raise PolicyContentError(where=policy.name, detail=detail)
+            raise AssetKindError(asset=asset, found=AssetKind.VOLUME, expected=AssetKind.SECRET)
     return used
 
 

@@ -208,7 +208,8 @@ def renew(
 ) -> tuple[Renewal, RunRecord]:
     """Whether a run may go on: its environment as it is now, and everybody's terms as they are.
 
-    ``service_assurance`` is what the trust service itself is worth. The caller must write the renewal to the log, durably, before it answers.
+    ``service_assurance`` is what the trust service itself is worth. The caller must write the
+    renewal to the log, durably, before it answers.
     Raises REL and ATT errors; the nonce is used up in any case.
     """
     if request.board != machine.board.board:
@@ -218,7 +219,7 @@ def renew(
     record = machine.runs.get(request.run)
     if record is None or record.statement is not None:
         raise UnknownRunError(run=request.run)
-    # (2) The shield of that run asks, and nobody else; fresh evidence, bound to the keys of the release.
+    # (2) The shield of that run asks, and nobody else, with fresh evidence bound to its keys.
     request.verify(record.release.keyset.verify_key)
     bound = exporter if request.channel is Channel.L2 else None
     binding = lease_binding(

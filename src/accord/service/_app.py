@@ -47,7 +47,8 @@ def create_app(
     governor = Governor(
         limits or Limits(requests_per_s=service.config.requests_per_s), time.monotonic
     )
-    metrics, readers = Metrics(lambda: service.hosts), Readers(service, governor)
+    metrics = Metrics(lambda: service.hosts, lambda: service.halted)
+    readers = Readers(service, governor)
     groups = (
         ServiceHandlers(service, governor, metrics, open_metrics=open_metrics),
         BoardHandlers(service, readers, metrics),

@@ -29,7 +29,7 @@ from accord.board import (
     ProposalRecord,
     ProposalStatus,
 )
-from accord.channel import PinnedContext
+from accord.channel import PinnedContext, connect
 from accord.encoding import Digest, Envelope, Fields, canonical_json, parse_json
 from accord.errors import AccordError, ApprovalAnswerError
 from accord.evidence import Evidence
@@ -105,7 +105,12 @@ class Approvals:
             deadline=min(deadline, record.proposal.expires),
             envelope=Entry.from_bytes(data).envelope,
         )
-        body = await _post(service, canonical_json(request.to_json()), member.name)
+        body = await _post(
+            service,
+            canonical_json(request.to_json()),
+            member.name,
+            public_only=not self._parts.private_peers,
+        )
         document = parse_json(body, what="approval answer", limit=MAX_ANSWER_BYTES)
         answer = ApprovalAnswer.from_fields(Fields(document, "approval answer"))
         self._check(answer, record, member, nonce)
@@ -128,11 +133,11 @@ class Approvals:
             raise ApprovalAnswerError(member=member.name, detail="it answers another question")
 
 
-async def _post(service: ApprovalService, body: bytes, member: str) -> bytes:
+async def _post(service: ApprovalService, body: bytes, member: str, *, public_only: bool) -> bytes:
     """The answer within the time that the charter gives. Raises ``ApprovalAnswerError``."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[bytes] = loop.create_future()
-    call = _Call(service, body)
+    call = _Call(service, body, public_only=public_only)
 
     def settle(answer: bytes | None, failure: str) -> None:
         if future.done():
@@ -165,7 +170,8 @@ async def _post(service: ApprovalService, body: bytes, member: str) -> bytes:
 class _Call:
     """One POST to exactly the address and the TLS key of the charter; redirects are answers."""
 
-    def __init__(self, service: ApprovalService, body: bytes) -> None:
+    def __init__(self, service: ApprovalService, body: bytes, *, public_only: bool) -> None:
+        self._public_only = public_only
         self._service, self._body = service, body
         self._aborted = False
         self._handle: socket.socket | None = None
@@ -177,7 +183,7 @@ class _Call:
         host, port = parts.hostname or "", parts.port or 443
         context = PinnedContext()
         context.pinned = self._service.tls_spki_sha256
-        with socket.create_connection((host, port), timeout) as plain:
+        with connect(host, port, timeout, public_only=self._public_only) as plain:
             self._handle = plain.dup()
             if self._aborted:
                 raise TimeoutError

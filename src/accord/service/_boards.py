@@ -9,7 +9,14 @@ from collections.abc import Iterator
 
 from accord.board import verify_genesis
 from accord.encoding import Digest, Envelope, sha256
-from accord.errors import AccordError, EvidenceError, ServiceDismissedError, UnknownBoardError
+from accord.errors import (
+    AccordError,
+    EvidenceError,
+    ServiceDismissedError,
+    ServiceHaltedError,
+    StoreUnavailableError,
+    UnknownBoardError,
+)
 from accord.evidence import Claims, Evidence, Purpose, verify
 from accord.policy import Assurance
 from accord.release import ServiceStart, service_binding
@@ -40,17 +47,46 @@ class Boards:
         self.assurance: dict[Digest, Assurance] = {}
         """By board, what this service was worth when it started to write it."""
 
+        self._broken: set[Digest] = set()
+        """Boards whose stored log does not hold; the others are served all the same."""
+
         for board in map(Digest, parts.hosting.store.boards()):
-            host = BoardHost.load(board, parts.hosting)
-            if host.writes:
-                self._start(host)
-                # A crash between the last vote and its enactment must not lose the vote's effect.
-                enactments.enact_now(host)
-                host.settle_now()
-            self._hosts[board] = host
+            try:
+                host = self._hosts[board] = BoardHost.load(board, parts.hosting)
+                if host.writes:
+                    self._resume(host)
+            except StoreUnavailableError:
+                raise  # It is all boards' store.
+            except AccordError as exc:
+                _LOG.error("board %s is not served: %s (%s)", board, exc, exc.code)
+                if board not in self._hosts:
+                    self._broken.add(board)
 
     def __iter__(self) -> Iterator[BoardHost]:
         return iter(tuple(self._hosts.values()))
+
+    @property
+    def halted(self) -> int:
+        """Boards with which nothing can be done until the service starts again."""
+        return len(self._broken) + sum(host.halted for host in self._hosts.values())
+
+    def _resume(self, host: BoardHost) -> None:
+        try:
+            self._begin(host)
+        except BaseException:
+            host.yield_writer()
+            raise
+        # A crash between the last vote and its enactment must not lose the vote's effect.
+        self._enactments.enact_now(host)
+        host.settle_now()
+
+    def _begin(self, host: BoardHost) -> None:
+        """`_start`, or else it is not the writer: nothing follows another service's start."""
+        try:
+            self._start(host)
+        except BaseException:
+            host.step_down()  # At once; that the store hears of it can wait.
+            raise
 
     def _start(self, host: BoardHost) -> None:
         """Stages what a writer says first: with which keys and in which environment it runs."""
@@ -81,7 +117,11 @@ class Boards:
     async def writing(self, host: BoardHost) -> None:
         """Makes this service the writer. Raises ``NotWriterError`` while another one is."""
         if await host.promote():
-            self._start(host)
+            try:
+                self._begin(host)
+            except BaseException:
+                await self._parts.hosting.run(host.yield_writer)
+                raise
             await self._enactments.enact(host)
 
     async def host(self, board: Digest) -> BoardHost:
@@ -100,11 +140,17 @@ class Boards:
 
     async def _find(self, board: Digest) -> BoardHost | None:
         """The board, also where another service on the same store founded it."""
+        if board in self._broken:
+            raise ServiceHaltedError(detail="the stored log of this board does not hold")
         host, hosting = self._hosts.get(board), self._parts.hosting
         if host is None and (await hosting.run(hosting.store.size, board)) > 0:
             host = await hosting.run(BoardHost.load, board, hosting)
             if host.writes:
-                self._start(host)
+                try:
+                    self._begin(host)
+                except BaseException:
+                    await hosting.run(host.yield_writer)
+                    raise
             self._hosts[board] = host
         return host
 

@@ -56,7 +56,9 @@ class TrustService:
         clock: Callable[[], datetime],
         entropy: Callable[[int], bytes],
         url: str = "this service",
+        allow_private_peers: bool = False,
     ) -> None:
+        """``allow_private_peers``: members may name services on this machine or its network."""
         keys = ServiceKeys.load_or_create(store)
         self.keyset: Keyset = keys.keyset(tls_spki_sha256)
         pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="accord-store")
@@ -67,6 +69,7 @@ class TrustService:
             keyset=self.keyset,
             challenges=Challenges(entropy),
             entropy=entropy,
+            private_peers=allow_private_peers,
         )
         self._ownership = Ownership(self._parts)
         self._enactments = Enactments(self._parts)
@@ -162,6 +165,11 @@ class TrustService:
     def hosts(self) -> tuple[BoardHost, ...]:
         """The boards that this process has opened so far."""
         return tuple(self._boards)
+
+    @property
+    def halted(self) -> int:
+        """Boards with which nothing can be done until the service starts again."""
+        return self._boards.halted
 
     async def host(self, board: Digest) -> BoardHost:
         """The board, with everything that its writer has made durable.

@@ -79,7 +79,9 @@ class Exchange:
         importer = Importer(board, policy.name, policy.digest)
         try:
             # (1) The other service is the one that its board accepts, and the one we pinned.
-            with TrustSession.open(peer.url, peer.board) as session:
+            # Members choose the address: our own network is not theirs to look around in.
+            public = not self._parts.private_peers
+            with TrustSession.open(peer.url, peer.board, public_only=public) as session:
                 if session.keyset.verify_key != peer.log_key:
                     raise SignatureInvalidError(what="log", expected=peer.log_key.key_id)
                 # (2) We prove to it who we are, for this secret and this policy's version.
@@ -96,7 +98,8 @@ class Exchange:
                 sealed = session.exchange(envelope, evidence)
             return self._opened(request, envelope, sealed, peer.log_key)
         except AccordError as exc:
-            raise PeerExchangeError(url=peer.url, secret=name, detail=str(exc)) from exc
+            # Not its words: they may be those of whatever listens there.
+            raise PeerExchangeError(url=peer.url, secret=name, detail=exc.code) from exc
 
     def _opened(
         self, request: ExchangeRequest, envelope: Envelope, sealed: bytes, key: VerifyKey

@@ -56,7 +56,7 @@ class ServiceHandlers:
     async def health(self, _call: Call) -> Response:
         claim, _ = await self._service.owner()
         hosts = self._service.hosts
-        if any(host.halted for host in hosts):
+        if self._service.halted:
             return reply({"status": "halted"}, status=503)
         if claim is None:
             return reply({"status": "unclaimed"})

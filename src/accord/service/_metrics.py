@@ -20,9 +20,9 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics:
     """What one service counts; kept apart from everything else in the process."""
 
-    def __init__(self, hosts: Callable[[], Iterable[BoardHost]]) -> None:
+    def __init__(self, hosts: Callable[[], Iterable[BoardHost]], halted: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Boards(hosts))
+        self._registry.register(_Boards(hosts, halted))
         self._requests = Counter(
             "accord_requests", "Requests", ["route", "method", "status"], registry=self._registry
         )
@@ -54,8 +54,8 @@ class Metrics:
 class _Boards(Collector):
     """What is read off the boards when somebody asks."""
 
-    def __init__(self, hosts: Callable[[], Iterable[BoardHost]]) -> None:
-        self._hosts = hosts
+    def __init__(self, hosts: Callable[[], Iterable[BoardHost]], halted: Callable[[], int]) -> None:
+        self._hosts, self._halted = hosts, halted
 
     def describe(self) -> Iterator[Metric]:
         """Nothing is read at registration."""
@@ -66,7 +66,7 @@ class _Boards(Collector):
         gauges = {
             "accord_boards": ("Boards", len(hosts)),
             "accord_boards_written": ("Boards written here", sum(host.writes for host in hosts)),
-            "accord_boards_halted": ("Boards halted", sum(host.halted for host in hosts)),
+            "accord_boards_halted": ("Boards halted", self._halted()),
             "accord_entries": ("Durable entries", sum(host.durable_size for host in hosts)),
             "accord_open_proposals": (
                 "Undecided proposals",

@@ -28,6 +28,9 @@ class Parts:
     keyset: Keyset
     challenges: Challenges
     entropy: Callable[[int], bytes]
+    private_peers: bool = False
+    """Whether services that members name may be on this machine or its own network."""
+
     _recent: OrderedDict[tuple[Digest, str], bytes] = field(default_factory=OrderedDict)
     """Values that were asked for last: a release does not wait for a thread that reads them."""
 

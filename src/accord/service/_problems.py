@@ -32,6 +32,7 @@ from accord.errors import (
     UnknownBoardError,
     UnknownProposalError,
 )
+from accord.service._discreet import discreet
 
 _STATUS: dict[type[AccordError], int] = {
     RequestRefusedError: 401,
@@ -70,7 +71,7 @@ def status_of(error: AccordError) -> int:
 
 def problem(error: AccordError) -> Response:
     """The answer to a request that is refused."""
-    _, document = to_problem(error)
+    _, document = to_problem(discreet(error))
     status = status_of(error)
     reply = Response(canonical_json({**document, "status": status}), status, media_type=MEDIA_TYPE)
     if isinstance(error, RequestRefusedError):

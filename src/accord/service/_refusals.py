@@ -17,6 +17,7 @@ from accord.errors import (
     WrongBoardError,
 )
 from accord.release import Refusal
+from accord.service._discreet import discreet
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
 
@@ -41,14 +42,15 @@ def explained(parts: Parts, host: BoardHost, nonce: bytes) -> Iterator[None]:
     try:
         yield
     except AccordError as exc:
+        told = discreet(exc)
         refusal = Refusal(
             board=host.board,
             nonce=nonce,
-            code=exc.code,
-            title=_shown(exc),
-            hint=_shown(exc.hint),
+            code=told.code,
+            title=_shown(told),
+            hint=_shown(told.hint),
             details=MappingProxyType(
-                {name: _shown(exc.details.get(name, "")) for name in exc.fields()}
+                {name: _shown(told.details.get(name, "")) for name in told.fields()}
             ),
             time=host.now(),
         )

@@ -87,6 +87,7 @@ def serve(
     open_metrics: bool = False,
     kbs_board: Digest | None = None,
     kbs_collateral: CollateralCache | None = None,
+    allow_private_peers: bool = False,
 ) -> None:
     """Serves until interrupted; ``ready`` is told the URL once connections are accepted.
 
@@ -108,6 +109,7 @@ def serve(
             clock=lambda: datetime.now(UTC),
             entropy=os.urandom,
             url=url,
+            allow_private_peers=allow_private_peers,
         )
         broker = None if kbs_board is None else KeyBroker(service, kbs_board, cache=kbs_collateral)
         app = create_app(service, open_metrics=open_metrics, broker=broker)

@@ -16,6 +16,7 @@ from tests.support.board import (
     member_json,
     policy_json,
     service_json,
+    terms,
     variant_json,
 )
 
@@ -431,16 +432,20 @@ def test_whoever_lost_an_asset_is_asked_until_they_leave() -> None:
 
 
 def test_rules_about_owners_mean_every_owner_where_the_charter_changes() -> None:
-    """Who sets the rules matters to everybody who offered something; who leaves, to themselves."""
+    """Who sets the rules matters to everybody who offered something; who reads, to who said so."""
     made = world(constitution_replace="affected_owners", member_remove="affected_owners")
     rules = made.propose(actions=(ReplaceConstitution(constitution()),))
+    made.offer("ann/records", terms=terms(readers=("clinic", "zoe")))
+    made.withdraw("bob/records")
     leaves = made.propose(actions=(RemoveMember("clinic"),))
     joins = made.propose(actions=(AddMember(member("zoe")),))
+    nobody = made.propose(actions=(AddMember(member("eve")),))
     records = made.machine.board.proposals
 
     assert records[rules].affected_owners == {"ann", "bob", "lab"}
-    assert records[leaves].affected_owners == {"clinic"}
-    assert records[joins].affected_owners == frozenset()
+    assert records[leaves].affected_owners == {"ann", "lab", "clinic"}
+    assert records[joins].affected_owners == {"ann"}
+    assert records[nobody].affected_owners == frozenset()
 
 
 def test_lineage_owners_are_asked() -> None:

@@ -23,7 +23,7 @@ RUN = "run-" + "0" * 32
 
 
 def stopped(scope: str) -> StopRecord:
-    return StopRecord(ExecutionStop(digest("board"), "ann", scope, "why", NOW), 7)
+    return StopRecord(ExecutionStop(digest("board"), "ann", scope, "why", NOW), 7, digest("key"))
 
 
 def stop(world: World, member: str = "ann", scope: str = "board", **changes: Any) -> Digest:

@@ -43,6 +43,7 @@ from accord.encoding import Digest, Fields, base64_encode
 from accord.errors import (
     BundleContentError,
     BundleFileError,
+    EnactmentInvalidError,
     EvidenceMissingError,
     MalformedError,
 )
@@ -407,9 +408,10 @@ def test_program_cannot_vote_like_a_person_nor_a_person_like_a_program(automated
     ("public", "match"),
     [
         ({"key": "PEM", "authority": "PEM"}, None),
-        ({"key": "PEM"}, "does not show the public parts of train"),
+        ({"key": "PEM"}, "exactly the public parts of train"),
         ({"authority": "PEM"}, "does not show"),
         ({}, "does not show"),
+        ({"key": "PEM", "authority": "PEM", "word": "secret"}, "does not show"),
     ],
 )
 def test_enactment_shows_every_public_part(
@@ -428,13 +430,14 @@ def test_enactment_shows_every_public_part(
     for name in MEMBERS:
         scene.world.vote(name, proposal)
     enactment = Enactment(scene.world.board, proposal, {"train": public} if public else {})
+    if match is not None:
+        with scene.world.refuses(EnactmentInvalidError, match):
+            scene.world.say("enactment", enactment.to_json(), scene.world.service.signer)
+        return
     scene.world.say("enactment", enactment.to_json(), scene.world.service.signer)
     release = scene.release()
     scene.world.finish(release)
-    if match is None:
-        assert scene.report(release, tmp_path / "bundle").record.release.run == release.run
-        return
-    scene.refused(release, tmp_path / "bundle", match)
+    assert scene.report(release, tmp_path / "bundle").record.release.run == release.run
 
 
 def test_secrets_that_went_to_other_services_are_named(hardware: Hardware, tmp_path: Path) -> None:

@@ -128,9 +128,9 @@ def test_renewal_needs_fresh_evidence_of_the_same_environment(gate: Gate, run: R
         gate.renew(request)
     with world.refuses(NonceError, "another board or purpose"):
         gate.renew(gate.lease_request(run, nonce=gate.nonce(Purpose.RELEASE)))
-    second = gate.release()
+    first, second = gate.lease_request(run), gate.release()
     with world.refuses(BindingMismatchError):
-        gate.renew(replace(gate.lease_request(run), run=second.run))
+        gate.renew(gate.lease_request(second, nonce=first.nonce, attest=lambda _: first.evidence))
 
 
 def test_evidence_of_a_release_does_not_renew(gate: Gate, run: Release) -> None:
@@ -138,7 +138,7 @@ def test_evidence_of_a_release_does_not_renew(gate: Gate, run: Release) -> None:
     evidence = gate.hardware.request(gate.world, gate.nonce()).evidence
 
     with gate.world.refuses(BindingMismatchError):
-        gate.renew(replace(gate.lease_request(run), evidence=evidence))
+        gate.renew(gate.lease_request(run, attest=lambda _: evidence))
 
 
 def test_unknown_and_finished_runs_have_no_lease(gate: Gate, run: Release) -> None:

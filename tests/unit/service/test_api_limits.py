@@ -259,7 +259,7 @@ def test_a_failure_in_mid_answer_breaks_off(clock: Clock) -> None:
         raise KeyError
 
     governor = Governor(Limits(requests_per_s=10), clock)
-    edge = Edge(broken, governor=governor, metrics=Metrics(tuple))
+    edge = Edge(broken, governor=governor, metrics=Metrics(tuple, int))
     sent = asyncio.run(exchange(edge, {"client": None, "method": "BREW"}, never))
 
     assert [item["type"] for item in sent] == ["http.response.start"]

@@ -102,6 +102,9 @@ class FakeService:
     refusals: list[AccordError] = field(default_factory=list)
     """What the next renewals end with; after the last, all succeed."""
 
+    too_late: AccordError | None = None
+    """What a run statement with outputs is refused with."""
+
     def __post_init__(self) -> None:
         self.signer = KeySigner(Ed25519PrivateKey.generate())
         self.keyset = Keyset(self.signer.verify_key, SealKey(bytes(32)))
@@ -182,6 +185,8 @@ class FakeService:
         key = self.requests[-1].keyset.verify_key
         statement = verify_statement(envelope, "run", {key.key_id: key})
         self.statements.append(RunStatement.from_fields(statement.fields()))
+        if self.statements[-1].outputs and self.too_late is not None:
+            raise self.too_late
         return 7
 
     def output(self, job: Job, place: Path) -> Path:

@@ -40,6 +40,7 @@ from accord.evidence import Evidence
 from accord.policy import parse_policy_name
 from accord.service._call import RECORD, Call, reply
 from accord.service._core import TrustService
+from accord.service._discreet import discreet
 from accord.service._limits import Governor
 from accord.service._problems import status_of
 from accord.service._resources import GUEST_LIFETIME
@@ -214,7 +215,7 @@ def _with_cookie(answer: Response, name: str) -> Response:
 
 def _told(error: AccordError) -> Response:
     """A refusal: guests begin anew after 401, and give up after any other."""
-    status = status_of(error)
+    status, error = status_of(error), discreet(error)
     if isinstance(error, (*_UNAUTHORIZED, NotAttestedError)):
         status = 401
     elif isinstance(error, (*_NOT_FOUND, NoSuchRouteError)):
