@@ -174,7 +174,7 @@ def missing(out: Output, proposal: str, home: Path) -> None:
             "source": item.source,
             "missing": list(item.rule.missing(record.approvals, item.electorate)),
         }
-        for item in record.requirements
+        for item in machine.board.judged(record).requirements
     ]
     lines = [
         f"{item['action']} ({item['source']}): {', '.join(item['missing']) or 'satisfied'}"

@@ -90,7 +90,7 @@ def view_whole_proposal(state: BoardState, record: ProposalRecord, now: datetime
                 "rule": item.rule.to_json(),
                 "missing": list(item.rule.missing(record.approvals, item.electorate)),
             }
-            for item in record.requirements
+            for item in state.judged(record).requirements
         ],
         "ballots": [ballot.to_json() for _, ballot in sorted(record.ballots.items())],
     }

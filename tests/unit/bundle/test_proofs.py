@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ from accord.errors import (
     EvidenceMissingError,
     MalformedError,
 )
-from accord.evidence import Binding, Evidence, Purpose
+from accord.evidence import Binding, Evidence, Purpose, _roots
 from accord.ledger import Ledger, sign_checkpoint
 from accord.policy import Assurance, AttestationVariant, Network
 from accord.release import (
@@ -101,7 +102,7 @@ class Scene:
     def enact(self) -> None:
         self.world.enact_policy(self.policy)
 
-    def release(self, **extras: Any) -> Release:
+    def release(self, worth: Assurance = Assurance.SIMULATED, **extras: Any) -> Release:
         nonce, _ = self.challenges.issue(self.world.board, Purpose.RELEASE, now=self.world.time)
         request = self.hardware.request(self.world, nonce, **extras)
         self.keep(request.evidence)
@@ -109,7 +110,7 @@ class Scene:
             self.world.machine,
             request,
             challenges=self.challenges,
-            service_assurance=Assurance.SIMULATED,
+            service_assurance=worth,
             now=self.world.time,
             entropy=secrets.token_bytes,
             exporter=extras.get("exporter"),
@@ -260,6 +261,25 @@ def test_renewal_for_another_environment_is_refused(hardware: Hardware, tmp_path
     scene.world.finish(release)
 
     scene.refused(release, tmp_path / "bundle", "mrtd")
+
+
+def test_renewal_that_claims_another_assurance_is_refused(
+    hardware: Hardware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Terms were held against what the log says, so it must be what the evidence is worth."""
+    roots = MappingProxyType({hardware.vendor.root_digest: "stands for a vendor of hardware"})
+    monkeypatch.setattr(_roots, "PRODUCTION_ROOTS", roots)
+    real = [variant_json(simulated=False)]
+    scene = Scene(hardware, service_json(lease_s=60, attestation=real), service=real)
+    scene.enact()
+    honest, other = scene.release(Assurance.CVM), scene.release(Assurance.CVM)
+    scene.renew(honest, assurance=Assurance.CVM)
+    scene.world.finish(honest)
+    assert scene.report(honest, tmp_path / "honest").statement.assurance is Assurance.CVM
+
+    scene.renew(other, assurance=Assurance.SIMULATED)
+    scene.world.finish(other)
+    scene.refused(other, tmp_path / "bundle", "a renewal of .* claims assurance simulated")
 
 
 def test_renewal_with_evidence_for_another_run_is_refused(

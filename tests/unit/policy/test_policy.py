@@ -346,7 +346,7 @@ def test_overlapping_mounts_are_refused(places: tuple[str, str]) -> None:
 
 def test_neighbouring_mounts_are_accepted() -> None:
     """A common beginning of a name is no overlap."""
-    inputs = [{**INPUT, "at": "/in/a"}, {**INPUT, "at": "/in/ab"}]
+    inputs = [{**INPUT, "at": "/in/a"}, {**INPUT, "asset": "bob/records", "at": "/in/ab"}]
 
     assert len(Policy.from_json(with_service(inputs=inputs)).services["train"].inputs) == 2
 

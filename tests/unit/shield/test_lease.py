@@ -31,6 +31,7 @@ from accord.errors import (
     AppraisalError,
     ConsentWithdrawnError,
     ExecutionStoppedError,
+    LeaseEndedError,
     LeaseLostError,
     NonceError,
     NotAttestedError,
@@ -105,6 +106,21 @@ def test_renewed_program_outlives_its_first_lease(
     assert fake.purposes == [Purpose.RELEASE, *[Purpose.LEASE] * len(fake.renewals)]
     assert len({item.nonce for item in fake.renewals}) == len(fake.renewals)
     assert {item.channel for item in fake.renewals} == {fake.channel}
+
+
+@needs_bwrap
+@pytest.mark.parametrize("late", [STOPPED, LeaseEndedError(run=RUN)], ids=["stopped", "ended"])
+def test_results_that_come_too_late_are_given_up(
+    job: Job, monkeypatch: pytest.MonkeyPatch, late: AccordError
+) -> None:
+    """The log learns that the run failed; the key of no output is in it."""
+    fake = FakeService(shell("true"), too_late=late).install(monkeypatch)
+
+    with pytest.raises(type(late)):
+        run(fake, job)
+
+    told = [(item.outcome, len(item.outputs)) for item in fake.statements]
+    assert told == [(RunOutcome.SUCCEEDED, 1), (RunOutcome.FAILED, 0)]
 
 
 def _children(marker: str) -> list[int]:
