@@ -76,7 +76,7 @@ def hardware(tmp_path_factory: pytest.TempPathFactory) -> Hardware:
 class Scene:
     """A board whose every claim of an environment has evidence behind it."""
 
-    def __init__(self, hardware: Hardware, service: Any = None, **changes: Any) -> None:
+    def __init__(self, hardware: Hardware, service: Any = None, /, **changes: Any) -> None:
         self.hardware = hardware
         self.objects: dict[str, bytes] = {}
         self.world = World.founded(anchors=[hardware.vendor.root_digest], **changes)
