@@ -57,6 +57,28 @@ def test_a_service_is_claimed_once(
     assert "founding  owner, at most 3 boards\n" in wished.stdout
 
 
+def test_configuring_keeps_what_is_not_named(
+    command: Command, fresh: ServiceProcess, known: Path, tmp_path: Path
+) -> None:
+    """One option changes one wish; somebody else is told that only the owner may do that."""
+    place = ("--url", fresh.url, "--trust", known)
+    for name in ("me", "thief"):
+        assert command("member", "new", name, "--home", tmp_path / name).exit_code == 0
+    assert command("service", "claim", *place, "--home", tmp_path / "me").exit_code == 0
+    mine = ("service", "configure", *place, "--home", tmp_path / "me")
+    wishes = ("--founding", "owner", "--requests-per-s", "20")
+    assert command(*mine, *wishes).exit_code == 0
+    kept = command(*mine, "--max-boards", "3", "--json").document
+    other = command("service", "configure", *place, "--home", tmp_path / "thief")
+
+    found = (kept["founding"], kept["max_boards"], kept["requests_per_s"])
+    assert found == ("owner", 3, 20)
+    assert (other.exit_code, "only the owner of this service" in other.stderr) == (
+        ExitCode.DENIED,
+        True,
+    )
+
+
 def test_anybody_attests_a_service(command: Command, board: Board, known: Path) -> None:
     """By its code, by its key, or by a board's conditions; what was not compared is said."""
     url = ("--url", board.url)

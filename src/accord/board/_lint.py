@@ -106,3 +106,8 @@ def _of_action(charter: Charter, action: Action, rule: ActionRule) -> Iterator[F
         yield Finding("no-notice", where, "it takes effect with the last approval")
     if rule.voting_s is not None and rule.notice_s >= rule.voting_s:
         yield Finding("no-time", where, "the notice leaves no time to vote")
+    if action is Action.POLICY_ENACT and not rule.approve.satisfied(
+        frozenset(charter.members), electorate
+    ):
+        words = "a policy without assets could never be enacted"
+        yield Finding("needs-assets", where, words)

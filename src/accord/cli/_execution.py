@@ -24,8 +24,10 @@ from accord.client import (
 from accord.encoding import Digest, JSONValue, format_time
 from accord.errors import MalformedError
 from accord.identity import PRIVATE, write_whole
+from accord.release import Machine
 
 MAX_HOURS = 24 * 365
+MAX_SHOWN = 20
 
 
 @click.group("execution")
@@ -41,10 +43,13 @@ def group() -> None:
     help="board, policy:NAME (and what is in its namespace), asset:OWNER/NAME or run:ID.",
 )
 @click.option("--reason", required=True, help="One line, for everybody to read.")
+@click.option("--anyway", is_flag=True, help="Stop also what the log does not know (yet).")
 @click.option("--offline-out", type=PATH, metavar="FILE", help="Write the bytes to be signed.")
 @home_option
 @with_output
-def stop(out: Output, scope: str, reason: str, offline_out: Path | None, home: Path) -> None:
+def stop(
+    out: Output, scope: str, reason: str, offline_out: Path | None, home: Path, *, anyway: bool
+) -> None:
     """Stop what is within a scope, at once: nothing is released, no lease is renewed.
 
     What was released before cannot be taken back; a run without a lease goes on to its end.
@@ -60,6 +65,7 @@ def stop(out: Output, scope: str, reason: str, offline_out: Path | None, home: P
     now = now.replace(microsecond=0)
     with member.connect() as session:
         _, machine, _ = member.read(session)
+        _must_be_known(out, machine, scope, anyway=anyway)
         if offline_out is not None:
             wanted = ExecutionStop(session.board, member.name, scope, reason, now)
             write_unsigned(out, offline_out, "execution-stop", wanted.to_json(), machine)
@@ -70,6 +76,24 @@ def stop(out: Output, scope: str, reason: str, offline_out: Path | None, home: P
         {"stop": stopped, "scope": scope, "index": index},
         [f"stop   {stopped}", f"scope  {scope}"],
     )
+
+
+def _must_be_known(out: Output, machine: Machine, scope: str, *, anyway: bool) -> None:
+    """Warns of a scope in which there is nothing. Raises ``click.UsageError`` unless ``anyway``."""
+    kind, _, name = scope.partition(":")
+    board = machine.board
+    places = {"policy": board.policies, "asset": board.assets, "run": machine.runs}
+    if kind not in places:
+        return
+    known = sorted(places[kind])
+    if name in known or (kind == "policy" and any(it.startswith(f"{name}/") for it in known)):
+        return
+    shown = ", ".join(known[:MAX_SHOWN]) or "nothing"
+    more = ", …" if len(known) > MAX_SHOWN else ""
+    out.warn(f"no {kind} {name} is in force; in force: {shown}{more}")
+    if not anyway:
+        message = f"nothing is stopped: there is no {kind} {name}; --anyway stops it all the same"
+        raise click.UsageError(message)
 
 
 @group.command()

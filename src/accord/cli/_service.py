@@ -143,9 +143,11 @@ def _open_store(state: Path | None, database: str | None, attester: Attester) ->
     from accord.service import STORE_LABEL, SQLiteStore, open_postgres
 
     key = attester.seal_key(STORE_LABEL)
-    if database is not None and state is None:
+    if state is not None and database is not None:
+        raise click.UsageError("only one of --state and --database (or ACCORD_DATABASE)")
+    if database is not None:
         return open_postgres(database, key)
-    if state is None or database is not None:
+    if state is None:
         raise click.UsageError("say where its state is: --state or --database")
     with writing(state):
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -285,16 +287,12 @@ def claim(out: Output, /, url: str, home: Path, **named: Any) -> None:
 @click.option(
     "--founding",
     type=click.Choice(["anyone", "owner"]),
-    default="anyone",
-    show_default=True,
     help="Whose boards it takes on: with `owner`, those of which your key is a founder.",
 )
-@click.option("--max-boards", type=click.IntRange(0, 1_000_000), default=1_000_000)
+@click.option("--max-boards", type=click.IntRange(0, 1_000_000), help="How many it takes on.")
 @click.option(
     "--requests-per-s",
     type=click.IntRange(10, 1_000_000),
-    default=1000,
-    show_default=True,
     help="What it answers to one address, or about one board.",
 )
 @pins_options
@@ -304,12 +302,14 @@ def configure(
     /,
     url: str,
     home: Path,
-    founding: str,
-    max_boards: int,
-    requests_per_s: int,
+    founding: str | None,
+    max_boards: int | None,
+    requests_per_s: int | None,
     **named: Any,
 ) -> None:
     """Set what your trust service takes on and answers; boards that are there already stay.
+
+    What is not named stays as it is.
 
     \b
     Example:
@@ -324,7 +324,7 @@ def configure(
     with AttestedService.attest(url, _pins_needed(named)) as service:
         config = service.configure(
             owner,
-            founding=Founding(founding),
+            founding=None if founding is None else Founding(founding),
             max_boards=max_boards,
             requests_per_s=requests_per_s,
         )
@@ -355,5 +355,6 @@ def _show_owner(out: Output, service: str, held: ServiceClaim, config: ServiceCo
             f"service   {service}",
             f"owner     {owner.name}, {owner.verify_key.key_id}",
             f"founding  {config.founding.value}, at most {config.max_boards} boards",
+            f"requests  {config.requests_per_s} a second for one address or board",
         ],
     )

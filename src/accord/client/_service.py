@@ -11,7 +11,6 @@ from typing import Self
 from accord.client._claim import (
     CLAIM_KIND,
     CONFIG_KIND,
-    REQUESTS_PER_S,
     Founding,
     ServiceClaim,
     ServiceConfig,
@@ -127,13 +126,22 @@ class AttestedService:
         self,
         owner: FileIdentity,
         *,
-        founding: Founding,
-        max_boards: int,
-        requests_per_s: int = REQUESTS_PER_S,
+        founding: Founding | None = None,
+        max_boards: int | None = None,
+        requests_per_s: int | None = None,
     ) -> ServiceConfig:
-        """Sets the owner's wishes. Raises ``ClaimInvalidError`` or ``NotClaimedError``."""
-        sequence = self.owner().config.sequence + 1
-        config = ServiceConfig(self.identity, sequence, founding, max_boards, requests_per_s)
+        """Sets the owner's wishes; ``None`` keeps what is in force.
+
+        Raises ``ClaimInvalidError`` or ``NotClaimedError``.
+        """
+        now = self.owner().config
+        config = ServiceConfig(
+            self.identity,
+            now.sequence + 1,
+            now.founding if founding is None else founding,
+            now.max_boards if max_boards is None else max_boards,
+            now.requests_per_s if requests_per_s is None else requests_per_s,
+        )
         return ServiceConfig.from_fields(
             self._send("/v1/config", sign_statement(CONFIG_KIND, config.to_json(), [owner.signer]))
         )

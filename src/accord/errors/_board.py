@@ -45,7 +45,10 @@ class StaleStatementError(BoardError):
 
     code = "accord-BRD-005"
     exit_code = ExitCode.DENIED
-    hint = "somebody was faster; look at the new state, then sign again"
+    hint = (
+        "somebody was faster: look at the new state, then sign again; "
+        "a new version names its predecessor: `accord policy digest`"
+    )
 
 
 class UnknownProposalError(BoardError):

@@ -30,7 +30,10 @@ class RequestRefusedError(ChannelError):
 
     code = "accord-CHN-003"
     exit_code = ExitCode.DENIED
-    hint = "reading a board needs a member's key: pass --home; check this machine's clock"
+    hint = (
+        "reading a board needs a member's key: pass --home; check this machine's clock; "
+        "or the board was never founded here: `accord board found`"
+    )
 
 
 class ReplyError(ChannelError):
@@ -38,7 +41,7 @@ class ReplyError(ChannelError):
 
     code = "accord-CHN-004"
     exit_code = ExitCode.FAILURE
-    hint = "client and service may be of different versions"
+    hint = "versions may differ, or it does not have this board: check --board"
 
 
 class ChannelLevelError(ChannelError):

@@ -14,7 +14,10 @@ class MalformedError(EncodingError):
     """{what} is malformed: {detail}"""
 
     code = "accord-ENC-001"
-    hint = "docs/reference describes the fields; a file that somebody sent may have been damaged"
+    hint = (
+        "for a document you wrote, see its page in docs/reference; "
+        "a file that somebody sent may have been damaged"
+    )
 
 
 class NotCanonicalError(EncodingError):

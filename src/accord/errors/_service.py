@@ -42,7 +42,10 @@ class StoreUnavailableError(ServiceError):
     """store {path} cannot be used: {detail}"""
 
     code = "accord-SVC-005"
-    hint = "check the disk (space, permissions, health), then start the service again"
+    hint = (
+        "check the disk (space, permissions, health), then start the service again; "
+        "for PostgreSQL: is it running, does the database exist"
+    )
 
 
 class UnknownBoardError(ServiceError):
@@ -89,7 +92,7 @@ class NotWriterError(ServiceError):
 
     code = "accord-SVC-020"
     exit_code = ExitCode.UNREACHABLE
-    hint = "repeat the request there; reads are answered by every service"
+    hint = "repeat it there; if that service has failed, repeat here after ten seconds"
 
 
 class PostgresMissingError(ServiceError):

@@ -13,6 +13,7 @@ from accord.errors import (
     ClaimInvalidError,
     FoundingRefusedError,
     NotClaimedError,
+    SignatureInvalidError,
 )
 from accord.service._parts import Parts
 
@@ -101,7 +102,12 @@ class Ownership:
         """The owner's wishes, if they are newer than those that are known. Raises as above."""
         if self._claim is None:
             raise NotClaimedError
-        wanted = verify_config(envelope, self._claim.owner.verify_key)
+        key = self._claim.owner.verify_key
+        try:
+            wanted = verify_config(envelope, key)
+        except SignatureInvalidError as exc:
+            detail = f"only the owner of this service may do that: who holds {key.key_id}"
+            raise ClaimInvalidError(detail=detail) from exc
         if wanted.service != self.service:
             raise ClaimInvalidError(detail=f"it is for {wanted.service}, this is {self.service}")
         if wanted.sequence <= self._config.sequence:
