@@ -165,7 +165,8 @@ def test_executions_are_stopped_and_resumed(governed: Board, command: Command) -
     assert bad.exit_code == 2
     unknown = command("execution", "stop", "--scope", "policy:nope", "--reason", "x", *home)
     assert (unknown.exit_code, "no policy nope is in force" in unknown.stderr) == (2, True)
-    stopped = ok(command("execution", "stop", "--scope", "policy:job", "--reason", "leak?", *home))
+    scope = ("--scope", "policy:job", "--anyway")
+    stopped = ok(command("execution", "stop", *scope, "--reason", "leak?", *home))
     seen = ok(command("execution", "status", "--home", governed.home("bob"), "--json"))
     assert seen["stopped"] is True
     assert [item["reason"] for item in seen["stops"]] == ["leak?"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -82,7 +83,11 @@ def _must_be_known(out: Output, machine: Machine, scope: str, *, anyway: bool) -
     """Warns of a scope in which there is nothing. Raises ``click.UsageError`` unless ``anyway``."""
     kind, _, name = scope.partition(":")
     board = machine.board
-    places = {"policy": board.policies, "asset": board.assets, "run": machine.runs}
+    places: dict[str, Collection[str]] = {
+        "policy": board.policies.keys(),
+        "asset": board.assets.keys(),
+        "run": machine.runs.keys(),
+    }
     if kind not in places:
         return
     known = sorted(places[kind])
