@@ -335,7 +335,7 @@ def test_governance_keeps_its_promises() -> None:
     """No statement is taken that the model forbids, none refused that it allows; replay agrees."""
     run_state_machine_as_test(
         Governance,
-        settings=settings(max_examples=50, stateful_step_count=40, deadline=None),
+        settings=settings(max_examples=15, stateful_step_count=30, deadline=None),
     )
 
 

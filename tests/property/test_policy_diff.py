@@ -24,7 +24,7 @@ from accord.policy import (
     parse_policy,
 )
 
-fast = settings(max_examples=60, deadline=None)
+fast = settings(max_examples=15, deadline=None)
 
 NAMES = st.sampled_from(["a", "b", "train", "x.y"])
 TEXTS = st.text(
@@ -96,7 +96,7 @@ SERVICES = st.fixed_dictionaries(
                 }
             ),
             max_size=2,
-            unique_by=lambda item: item["at"],
+            unique_by=(lambda item: item["at"], lambda item: item["asset"]),
         ),
         "outputs": st.lists(
             st.fixed_dictionaries(
@@ -347,7 +347,7 @@ def test_lint_never_fails_and_says_nothing_twice(pair: tuple[Policy, Policy]) ->
     assert set(lint(other)) <= set(found)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.binary(max_size=60)
     | st.text(st.sampled_from("ab:{}[]-?&*!|>'\"%@,# \n\t<=~0189.xe_"), max_size=40).map(str.encode)
@@ -367,7 +367,7 @@ def test_no_bytes_make_the_reader_fall_over(data: bytes) -> None:
     assert shown.isprintable()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_damaged_policy_is_another_or_refused(draw: st.DataObject) -> None:
     """One changed byte of a canonical policy changes its digest, or it is refused."""
