@@ -37,7 +37,8 @@ from accord.encoding import Envelope
 from accord.errors import (
     AccordError,
     ExitCode,
-    NonceError,
+    NoPolicyError,
+    NotAttestedError,
     ReplyError,
     SignatureInvalidError,
     catalogue,
@@ -342,9 +343,17 @@ def test_problem_of_an_attested_peer_is_the_same_error_again(code: str) -> None:
 
 
 def test_attested_service_is_heard(board: Board) -> None:
-    """A real refusal by a real service, after it proved who it is, keeps its meaning."""
-    with TrustSession.attest(board.url, board.genesis) as session, pytest.raises(NonceError):
-        session.release(board.request(session, nonce=os.urandom(32)))
+    """A real refusal by a real service, after it proved who it is, keeps its meaning.
+
+    Whose nonce is none is a stranger; who proved an environment is told what is wrong.
+    """
+    with TrustSession.attest(board.url, board.genesis) as session:
+        with pytest.raises(NotAttestedError):
+            session.release(board.request(session, nonce=os.urandom(32)))
+        with pytest.raises(NoPolicyError) as refused:
+            session.release(board.request(session))
+
+    assert "policy job was never enacted" in str(refused.value)
 
 
 # --- the owner's key and a simulated service --------------------------------------------------

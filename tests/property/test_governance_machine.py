@@ -193,7 +193,11 @@ class Governance(RuleBasedStateMachine):
             document["predecessor"] = predecessor
         expires = NOW + timedelta(hours=hours)
         self.count += 1
+        affected = frozenset(a.partition("/")[0] for a in (*assets, *self.in_force))
+        wish = Wish(dict(assets), affected, predecessor, expires)
         accepted = current and set(assets) <= set(self.offers) and self.world.time < expires
+        # What all members together could not approve is refused at once.
+        accepted = accepted and self.suffices(wish, set(MEMBERS))
         made: list[Digest] = []
 
         def act() -> None:
@@ -202,8 +206,7 @@ class Governance(RuleBasedStateMachine):
 
         if not self.says(accepted, act):
             return multiple()
-        affected = frozenset(a.partition("/")[0] for a in (*assets, *self.in_force))
-        self.wishes[made[0]] = Wish(dict(assets), affected, predecessor, expires)
+        self.wishes[made[0]] = wish
         return made[0]
 
     @rule(
@@ -335,7 +338,7 @@ def test_governance_keeps_its_promises() -> None:
     """No statement is taken that the model forbids, none refused that it allows; replay agrees."""
     run_state_machine_as_test(
         Governance,
-        settings=settings(max_examples=15, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=50, stateful_step_count=40, deadline=None),
     )
 
 

@@ -609,7 +609,7 @@ def test_service_keeps_the_promises_of_the_model() -> None:
     """No release without every consent, no vote twice or late, one of two updates; it replays."""
     run_state_machine_as_test(
         GovernedService,
-        settings=settings(max_examples=15, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=25, stateful_step_count=30, deadline=None),
     )
 
 

@@ -42,8 +42,15 @@ class DistrustfulProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Takes what has arrived; a header that has begun must end in time."""
-        super().data_received(data)
+        """Takes what has arrived; a header that has begun must end in time.
+
+        In pieces: h11 measures only what it waits to be completed, so that a line that arrives
+        whole, such as the extension of a chunk, could otherwise be as long as one read.
+        """
+        for start in range(0, len(data), MAX_HEADER_BYTES):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + MAX_HEADER_BYTES])
         if self.conn.their_state is h11.IDLE:
             self._watch()
         else:
