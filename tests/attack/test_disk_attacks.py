@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import shutil
 import sqlite3
@@ -66,7 +67,9 @@ def test_neither_disk_nor_process_table_shows_a_secret(
     board.offer("ann", "data", text="patient 4711 is well\n")
     board.enact({"ann/data": str(load_ring_entry(board.home("ann"), "data").tag)})
     process = Path(f"/proc/{service.pid}")
-    table = b"\0".join((process / name).read_bytes() for name in ("cmdline", "environ", "comm"))
+    table = b"\0".join((process / name).read_bytes() for name in ("cmdline", "comm"))
+    if os.geteuid() == 0:  # Its own user may not even look.
+        table += b"\0" + (process / "environ").read_bytes()
     service.kill()
     files = [path for path in service.folder.rglob("*") if path.is_file()]
     secrets = [*owner_secrets(board)]

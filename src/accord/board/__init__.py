@@ -41,7 +41,7 @@ from accord.board._record import (
     Requirement,
     keys_digest,
 )
-from accord.board._requirements import Needs, is_current, needs, owner_of
+from accord.board._requirements import Needs, check_imports, is_current, needs
 from accord.board._snapshot import MAX_RECORDS, board_to_json, read_board
 from accord.board._state import BoardState
 from accord.policy import AFFECTED_OWNERS, Electorate, Rule, RuleKind
@@ -92,11 +92,11 @@ __all__ = [
     "Terms",
     "UpdateMember",
     "board_to_json",
+    "check_imports",
     "is_current",
     "keys_digest",
     "lint_constitution",
     "needs",
-    "owner_of",
     "parse_scope",
     "read_action",
     "read_board",

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from accord.encoding import Digest, Fields, JSONValue, format_time, parse_digest
 from accord.errors import MalformedError
-from accord.policy import Assurance, Network, Policy, parse_asset_name, parse_policy_name
+from accord.policy import Assurance, Network, Policy, owner_of, parse_asset_name, parse_policy_name
 
 _DIGEST = "sha256:"
 _NAMESPACE = "/*"
@@ -115,7 +115,7 @@ class AssetOffer:
 
     @property
     def owner(self) -> str:
-        return self.name.partition("/")[0]
+        return owner_of(self.name)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> AssetOffer:
@@ -166,7 +166,7 @@ class AssetWithdrawal:
 
     @property
     def owner(self) -> str:
-        return self.name.partition("/")[0]
+        return owner_of(self.name)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> AssetWithdrawal:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accord.board._proposal import one_line
-from accord.encoding import Digest, Fields, JSONValue, format_time
+from accord.encoding import Digest, Fields, JSONValue, format_time, parse_name
 from accord.errors import MalformedError
 from accord.policy import parse_asset_name, parse_policy_name
 
@@ -24,7 +24,7 @@ def parse_scope(text: str, *, what: str) -> str:
         case "asset":
             parse_asset_name(name, what=what)
         case "run" if name.startswith(_RUN_PREFIX):
-            Fields({"name": name}, what).name("name")
+            parse_name(name, what=what)
         case _ if text != WHOLE_BOARD:
             raise MalformedError(
                 what=what, detail="expected board, policy:NAME, asset:OWNER/NAME or run:ID"

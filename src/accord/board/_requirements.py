@@ -29,14 +29,10 @@ from accord.errors import (
     UnknownAssetError,
     UnknownStopError,
 )
-from accord.policy import AUTHORITY, PUBLIC_KINDS, Electorate, Policy, Rule
+from accord.policy import AUTHORITY, PUBLIC_KINDS, Electorate, Policy, Rule, owner_of
 
 if TYPE_CHECKING:
     from accord.board._state import BoardState
-
-
-def owner_of(asset: str) -> str:
-    return asset.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,8 @@ def needs(state: BoardState, proposal: Proposal) -> Needs:
     for item in proposal.actions:
         before = charter
         if isinstance(item, EnactPolicy):
-            _check_policy(state, item.policy, enacted, members=charter.members)
+            _check_place(state, item.policy, enacted)
+            _check_people(state, item.policy, members=charter.members)
         elif isinstance(item, ResumeExecution):
             _check_stop(state, item)
         else:
@@ -141,29 +138,17 @@ def power_rule(constitution: Constitution) -> tuple[Action, ActionRule]:
 
 def is_current(state: BoardState, proposal: Proposal) -> bool:
     """Whether the board is still what ``proposal`` was written against."""
-    if proposal.base != state.charter.digest:
-        return False
     enacted = dict[str, Policy]()
-    for item in proposal.actions:
-        if isinstance(item, EnactPolicy):
-            if not _fits(state, item.policy, enacted):
-                return False
-            enacted[item.policy.name] = item.policy
-        elif isinstance(item, ResumeExecution):
-            record = state.stops.get(item.stop)
-            if record is None or record.resumed:
-                return False
-    return True
-
-
-def _fits(state: BoardState, policy: Policy, enacted: Mapping[str, Policy]) -> bool:
-    current = enacted.get(policy.name) or state.policy(policy.name)
-    if policy.predecessor != (current.digest if current else None):
+    try:
+        for item in proposal.actions:
+            if isinstance(item, EnactPolicy):
+                _check_place(state, item.policy, enacted)
+                enacted[item.policy.name] = item.policy
+            elif isinstance(item, ResumeExecution):
+                _check_stop(state, item)
+    except (StaleStatementError, NamespaceError, UnknownStopError):
         return False
-    if policy.namespace is None:
-        return True
-    parent = _parent(state, policy, enacted)
-    return parent is not None and parent.digest == policy.namespace
+    return proposal.base == state.charter.digest
 
 
 def _parent(state: BoardState, policy: Policy, enacted: Mapping[str, Policy]) -> Policy | None:
@@ -171,13 +156,8 @@ def _parent(state: BoardState, policy: Policy, enacted: Mapping[str, Policy]) ->
     return None if name is None else enacted.get(name) or state.policy(name)
 
 
-def _check_policy(
-    state: BoardState,
-    policy: Policy,
-    enacted: Mapping[str, Policy],
-    *,
-    members: Mapping[str, object],
-) -> None:
+def _check_place(state: BoardState, policy: Policy, enacted: Mapping[str, Policy]) -> None:
+    """That the policy follows the version in force, in the namespace as it is."""
     current = enacted.get(policy.name) or state.policy(policy.name)
     head = current.digest if current else None
     if policy.predecessor != head:
@@ -190,11 +170,29 @@ def _check_policy(
             raise NamespaceError(policy=policy.name, detail=f"there is no policy {policy.parent}")
         if parent.digest != policy.namespace:
             raise NamespaceError(policy=policy.name, detail=f"{parent.name} is another version")
+
+
+def _check_people(state: BoardState, policy: Policy, *, members: Mapping[str, object]) -> None:
+    """That what it uses was offered once, and that who reads its outputs is there."""
     for asset in sorted(policy.assets):
         if asset not in state.assets:
             raise UnknownAssetError(asset=asset)
     for reader in sorted(policy.readers - members.keys()):
         raise NotAMemberError(who=reader, board=state.genesis.name, detail="cannot read outputs")
+
+
+def check_imports(state: BoardState, proposal: Proposal) -> None:
+    """Refuses templates that could not be filled in, as the proposal would leave the policies.
+
+    Asked once, before anybody votes: an exporter whose secret becomes of another kind later
+    must not be able to keep a proposal of somebody else from being decided.
+    Raises ``SecretFormatError``.
+    """
+    proposed = {policy.name: policy for policy in proposal.policies}
+    for policy in proposal.policies:
+        names = {spec.policy for spec in policy.secrets.values() if spec.policy is not None}
+        found = {name: proposed.get(name) or state.policy(name) for name in names}
+        policy.check_imports({name: item for name, item in found.items() if item is not None})
 
 
 def _check_stop(state: BoardState, item: ResumeExecution) -> None:

@@ -172,9 +172,7 @@ def read_board(fields: Fields) -> BoardState:
         item.end()
     for token in map(InstanceToken.from_fields, fields.objects("tokens", limit=MAX_RECORDS)):
         state.tokens[token.token_sha256] = token
-    for where, value in fields.items("issued", limit=MAX_RECORDS):
-        state.issued.add(Fields({"sha256": value}, where).hex("sha256", size=32))
-    state.issued |= state.tokens.keys()
+    state.issued |= {*fields.hexes("issued", size=32, most=MAX_RECORDS), *state.tokens}
     for item in fields.objects("lineage", limit=MAX_RECORDS):
         state.lineage[item.digest("tag")] = frozenset(item.unique_names("owners"))
         item.end()

@@ -26,7 +26,7 @@ from accord.board._record import (
     keys_digest,
 )
 from accord.board._recorded import Recorded
-from accord.board._requirements import check_public, is_current, needs, owner_of
+from accord.board._requirements import check_imports, check_public, is_current, needs
 from accord.encoding import Digest, format_time
 from accord.errors import (
     ApprovalsMissingError,
@@ -46,7 +46,7 @@ from accord.errors import (
     WrongBoardError,
 )
 from accord.identity import Statement, VerifyKey
-from accord.policy import Policy
+from accord.policy import Policy, owner_of
 
 MAX_OPEN = 256
 """Most proposals of one member that may be undecided at once."""
@@ -105,6 +105,11 @@ class BoardState:
         """The enacted version of a policy."""
         versions = self.policies.get(name)
         return versions[-1] if versions else None
+
+    def enacted_by(self, version: Digest) -> ProposalRecord:
+        """The proposal that brought a version of a policy into force, which it must have been."""
+        found = (item for item in self.proposals.values() if item.enacted)
+        return next(r for r in found if version in (it.digest for it in r.proposal.policies))
 
     def lineage_of(self, asset: str) -> frozenset[str]:
         """The owners of everything that the asset was computed from, as far as runs show."""
@@ -187,12 +192,9 @@ class BoardState:
 
     def _must_be_signed_by(self, name: str, statement: Statement) -> Member:
         member = self.members.get(name)
-        if member is None:
-            raise NotAMemberError(who=name, board=self.genesis.name, detail="not a member")
-        if statement.signers != {member.identity.verify_key.key_id}:
-            raise NotAMemberError(
-                who=name, board=self.genesis.name, detail="signed with another key"
-            )
+        if member is None or statement.signers != {member.identity.verify_key.key_id}:
+            detail = "not a member" if member is None else "signed with another key"
+            raise NotAMemberError(who=name, board=self.genesis.name, detail=detail)
         return member
 
     # --- assets ------------------------------------------------------------------------------
@@ -238,6 +240,7 @@ class BoardState:
                 what="the charter", found=proposal.base, expected=self.charter.digest
             )
         needed = needs(self, proposal)
+        check_imports(self, proposal)
         self._must_be_possible(needed.requirements)
         latest = proposal.expires
         if needed.voting_s is not None:

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from accord.board import Ballot
 from accord.encoding import Digest, Fields, parse_canonical_json
-from accord.errors import BundleContentError
 from accord.evidence import Binding
 from accord.identity import Statement, statement_kind
 from accord.ledger import Entry, Ledger
@@ -59,15 +58,11 @@ class Replayed:
 def replay(entries: Iterable[bytes]) -> Replayed:
     """Replays a log from its first entry on; evidence is *not* verified.
 
-    Raises what `Machine.replay` raises, and ``BundleContentError``.
+    Raises what `Machine.replay` raises.
     """
-    ledger, machine, proofs, elsewhere = Ledger(), None, list[Proof](), list[int]()
-    for data in entries:
-        entry = ledger.extend(data)
-        if machine is None:
-            machine = Machine.found(entry)
-            continue
-        statement = machine.apply(entry)
+    proofs, elsewhere = list[Proof](), list[int]()
+
+    def look(machine: Machine, entry: Entry, statement: Statement) -> None:
         if statement.kind in _ELSEWHERE:
             elsewhere.append(entry.index)
         proof = _proof(statement, machine, entry)
@@ -75,8 +70,8 @@ def replay(entries: Iterable[bytes]) -> Replayed:
             if statement.kind in _BY_SERVICE:
                 proof = replace(proof, host=machine.board.charter.service)
             proofs.append(proof)
-    if machine is None:
-        raise BundleContentError(detail="the log is empty")
+
+    ledger, machine = Machine.replay(entries, each=look)
     return Replayed(ledger, machine, tuple(proofs), tuple(elsewhere))
 
 

@@ -258,12 +258,7 @@ def _second_factors(service: Service) -> tuple[str, ...]:
 
 def _facts(report: BundleReport, machine: Machine) -> tuple[str, ...]:
     genesis, release, run = machine.board.genesis, report.record.release, report.statement
-    enacted = next(
-        item
-        for item in machine.board.proposals.values()
-        if item.enacted
-        and any(policy.digest == release.policy_digest for policy in item.proposal.policies)
-    )
+    enacted = machine.board.enacted_by(release.policy_digest)
     outputs = [
         f"{output.name} for {' and '.join(reader for reader, _ in output.sealed_keys)}"
         for output in run.outputs

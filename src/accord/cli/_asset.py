@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from accord.board import AssetRecord, Terms
+from accord.board import AssetOffer, AssetRecord, Terms
 from accord.cli._options import PATH, home_option, read_file, service_url, with_output
 from accord.cli._output import Output, table
 from accord.client import MemberHome, offer_asset, withdraw_asset
@@ -58,6 +58,11 @@ def register(out: Output, name: str, terms: Path, volume: str | None, home: Path
         _, machine, _ = member.read(session)
         offer, index = offer_asset(member, session, machine, name, agreed, volume=volume or name)
         member.read(session)  # The home remembers a log that has the offer.
+    offered(out, offer, index)
+
+
+def offered(out: Output, offer: AssetOffer, index: int) -> None:
+    """Says that an offer is in the log."""
     out.fact(f"{offer.name} is on offer, entry {index}")
     out.result({"index": index, "offer": offer.to_json()}, f"tag  {offer.tag}")
 
@@ -72,6 +77,11 @@ def withdraw(out: Output, name: str, home: Path) -> None:
     \b
     Example: accord asset withdraw records --home hospital-a
     """
+    withdraw_offer(out, name, home)
+
+
+def withdraw_offer(out: Output, name: str, home: Path) -> None:
+    """Withdraws an asset of either kind, and says so."""
     member = MemberHome.load(home, service=service_url())
     with member.connect() as session:
         _, machine, _ = member.read(session)

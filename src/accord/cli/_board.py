@@ -39,6 +39,8 @@ from accord.evidence import PRODUCTION_ROOTS
 from accord.identity import FileIdentity, PublicIdentity, sign_statement, write_whole
 from accord.policy import parse_yaml
 
+FOUNDER = "FILE=ROLE[,ROLE][:WEIGHT]"
+
 
 @click.group("board")
 def group() -> None:
@@ -52,8 +54,8 @@ def group() -> None:
     "members",
     multiple=True,
     required=True,
-    metavar="FILE=ROLE[,ROLE]",
-    help="A founder's identity.json and roles; once per founder.",
+    metavar=FOUNDER,
+    help="A founder's identity.json, roles and weight (1 if not said); once per founder.",
 )
 @click.option("--constitution", type=PATH, required=True, help="YAML: the rule of each action.")
 @click.option(
@@ -98,9 +100,16 @@ def new(
 
 
 def _founder(item: str) -> JSONValue:
-    path, _, roles = item.rpartition("=")
+    path, _, words = item.rpartition("=")
+    roles, colon, weight = words.partition(":")
+    if not path or (colon and not (weight.isascii() and weight.isdigit())):
+        raise click.BadParameter(f"expected {FOUNDER}, found {item!r}", param_hint="--member")
     identity = parse_json(read_file(Path(path)), what=path)
-    return {"identity": identity, "roles": sorted(roles.split(","))}
+    return {
+        "identity": identity,
+        "roles": sorted(roles.split(",")),
+        "weight": int(weight) if colon else 1,
+    }
 
 
 @group.command()
@@ -109,7 +118,7 @@ def _founder(item: str) -> JSONValue:
     "--member",
     "members",
     multiple=True,
-    metavar="FILE=ROLE[,ROLE]",
+    metavar=FOUNDER,
     help="Of a constitution: who would live by it; once per member.",
 )
 @with_output

@@ -208,12 +208,7 @@ def log(out: Output, name: str, home: Path) -> None:
 
 
 def _version(machine: Machine, policy: Policy) -> dict[str, JSONValue]:
-    record = next(
-        item
-        for item in machine.board.proposals.values()
-        if item.enacted
-        and any(policy.digest == enacted.digest for enacted in item.proposal.policies)
-    )
+    record = machine.board.enacted_by(policy.digest)
     return {
         "digest": policy.digest,
         "predecessor": policy.predecessor,

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from accord.board import AssetKind, AssetOffer
-from accord.cli._asset import offer_state, read_terms
+from accord.board import AssetKind
+from accord.cli._asset import offer_state, offered, read_terms, withdraw_offer
 from accord.cli._options import (
     PATH,
     home_option,
@@ -20,7 +20,7 @@ from accord.cli._options import (
     with_output,
 )
 from accord.cli._output import Output, table
-from accord.client import MemberHome, deposit_secret, rotate_secret, withdraw_asset
+from accord.client import MemberHome, deposit_secret, rotate_secret
 from accord.encoding import JSONValue
 from accord.errors import NoPolicyError, NoSuchSecretError
 from accord.policy import Policy, SecretSpec, carried_over
@@ -71,7 +71,7 @@ def put(out: Output, name: str, file: Path | None, terms: Path, home: Path, *, s
         _, machine, _ = member.read(session)
         offer, index = deposit_secret(member, session, machine, name, value, terms=agreed)
         member.read(session)  # The home remembers a log that has the offer.
-    _offered(out, offer, index)
+    offered(out, offer, index)
 
 
 @group.command()
@@ -98,12 +98,7 @@ def rotate(
         _, machine, _ = member.read(session)
         offer, index = rotate_secret(member, session, machine, name, value, terms=agreed)
         member.read(session)
-    _offered(out, offer, index)
-
-
-def _offered(out: Output, offer: AssetOffer, index: int) -> None:
-    out.fact(f"{offer.name} is on offer, entry {index}")
-    out.result({"index": index, "offer": offer.to_json()}, f"tag  {offer.tag}")
+    offered(out, offer, index)
 
 
 @group.command()
@@ -116,13 +111,7 @@ def withdraw(out: Output, name: str, home: Path) -> None:
     \b
     Example: accord secret withdraw db-password --home hospital-a
     """
-    member = MemberHome.load(home, service=service_url())
-    with member.connect() as session:
-        _, machine, _ = member.read(session)
-        index = withdraw_asset(member, session, machine, name)
-        member.read(session)  # A rollback to before the withdrawal is noticed from now on.
-    out.fact(f"{member.name}/{name} is withdrawn, entry {index}")
-    out.result({"index": index, "asset": f"{member.name}/{name}"}, f"index  {index}")
+    withdraw_offer(out, name, home)
 
 
 @group.command("list")

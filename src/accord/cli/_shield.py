@@ -45,7 +45,9 @@ def group() -> None:
 @click.option(
     "--channel",
     type=click.Choice([Channel.L1.value, Channel.L2.value]),
-    help="Channel level [default: L2 where the connection can, else L1].",
+    default=Channel.L2.value,
+    show_default=True,
+    help="Channel level.",
 )
 @click.option("--memory", type=PATH, help="Mount point of private memory [default: a new one].")
 @simulated_option
@@ -59,7 +61,7 @@ def run(
     service: str,
     token_file: Path | None,
     otp_file: Path | None,
-    channel: str | None,
+    channel: str,
     memory: Path | None,
     simulated: Path,
     storage: Path,
@@ -91,7 +93,7 @@ def run(
             service=service,
             storage=storage,
             memory=memory or Path(place) / "memory",
-            channel=None if channel is None else Channel(channel),
+            channel=Channel(channel),
             token=token,
             otp=otp,
         )

@@ -64,7 +64,8 @@ def explanations(machine: Machine, subject: str, now: datetime) -> list[Explanat
         found.append(explain_asset(machine, subject, now=now))
     policy, _, secret = subject.rpartition("/")
     with contextlib.suppress(NoPolicyError, NoSuchSecretError, UnknownAssetError):
-        found.append(explain_secret(machine, policy, secret, now=now))
+        explained = explain_secret(machine, policy, secret, now=now)
+        found += [explained] if explained not in found else []
     if not found:
         raise NoSuchSecretError(policy=policy or "(none)", secret=secret)
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from accord.board import AssetKind, AssetOffer, AssetWithdrawal, Terms
 from accord.client._home import MemberHome
 from accord.client._session import TrustSession
-from accord.encoding import Digest, Fields, base64_encode, canonical_json, parse_json
+from accord.encoding import Digest, Fields, base64_encode, canonical_json, parse_json, parse_name
 from accord.errors import IdentityNotFoundError, TermsError, UnknownAssetError
 from accord.identity import PRIVATE, read_private, seal, sign_statement, write_whole
 from accord.release import ASSET_KEY_PURPOSE, Machine, asset_key_context
@@ -40,7 +40,7 @@ class RingEntry:
 
 
 def _ring_path(home: Path, name: str) -> Path:
-    Fields({"name": name}, "asset").name("name")
+    parse_name(name, what="asset.name")
     return home / "volumes" / f"{name}.secret.json"
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from accord.encoding import Fields, canonical_json, parse_json
+from accord.encoding import Fields, canonical_json, parse_json, parse_name
 from accord.errors import IdentityConflictError, MalformedError
 from accord.identity import PublicIdentity, SealKey, VerifyKey, write_whole
 
@@ -50,7 +50,7 @@ def import_identity(
     Nothing proves that somebody holds the private keys: they do by signing the genesis.
     Raises ``IdentityConflictError`` where ``home`` holds another identity.
     """
-    Fields({"name": name}, "identity").name("name")
+    parse_name(name, what="identity.name")
     identity, path = PublicIdentity(name, verify_key, seal_key), home / IDENTITY_FILE
     if path.exists():
         found = read_identity(path.read_bytes(), what=str(path))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from accord.board import owner_of
 from accord.encoding import (
     Digest,
     Envelope,
@@ -21,6 +20,7 @@ from accord.encoding import (
 )
 from accord.errors import MalformedError, UnsignedStatementError
 from accord.identity import Signer, VerifyKey, sign_statement, statement_kind
+from accord.policy import owner_of
 
 SIGNATURE_BYTES = 64
 

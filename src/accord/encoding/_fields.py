@@ -48,6 +48,15 @@ def _are_texts(keys: Iterable[object]) -> bool:
     return {*map(type, keys)} <= {str} or all(isinstance(key, str) for key in keys)
 
 
+def parse_name(value: JSONValue, *, what: str) -> str:
+    """A name in the form of `NAME`. Raises ``MalformedError``."""
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise MalformedError(
+            what=what, detail="expected a name: lower-case letters, digits, dot, dash, underscore"
+        )
+    return value
+
+
 class Fields:
     """One JSON object being read; every field must be taken, or `end` refuses the rest.
 
@@ -106,15 +115,7 @@ class Fields:
         return value
 
     def name(self, name: str) -> str:
-        return self._as_name(self.take(name), self.path(name))
-
-    def _as_name(self, value: JSONValue, where: str) -> str:
-        if not isinstance(value, str) or not NAME.fullmatch(value):
-            raise MalformedError(
-                what=where,
-                detail="expected a name: lower-case letters, digits, dot, dash, underscore",
-            )
-        return value
+        return parse_name(self.take(name), what=self.path(name))
 
     def integer(self, name: str, *, minimum: int, maximum: int = 2**53 - 1) -> int:
         value = self.take(name)
@@ -140,17 +141,25 @@ class Fields:
 
     def data(self, name: str, *, size: int | None = None, limit: int = 1 << 20) -> bytes:
         """Bytes written as base64; ``size`` is exact, ``limit`` the largest, both in bytes."""
-        text, longest = self.take(name), limit * 4 // 3 + 4
+        return self._as_data(self.take(name), size, limit, self.path(name))
+
+    def _as_data(self, text: JSONValue, size: int | None, limit: int, where: str) -> bytes:
+        longest = limit * 4 // 3 + 4
         if not isinstance(text, str) or len(text) > longest:
             raise MalformedError(
-                what=self.path(name), detail=f"expected text of at most {longest} characters"
+                what=where, detail=f"expected text of at most {longest} characters"
             )
-        value = base64_decode(text, what=self.path(name))  # Its alphabet holds nothing unsafe.
+        value = base64_decode(text, what=where)  # Its alphabet holds nothing unsafe.
         if size is not None and len(value) != size:
-            raise MalformedError(
-                what=self.path(name), detail=f"expected {size} bytes, found {len(value)}"
-            )
+            raise MalformedError(what=where, detail=f"expected {size} bytes, found {len(value)}")
         return value
+
+    def blobs(
+        self, name: str, *, size: int | None = None, limit: int = 1 << 20, most: int = MAX_ITEMS
+    ) -> tuple[bytes, ...]:
+        """A list of at most ``most`` items, each as `data` reads it."""
+        found = self.items(name, limit=most)
+        return tuple(self._as_data(value, size, limit, where) for where, value in found)
 
     def hex(self, name: str, *, size: int) -> bytes:
         """Bytes written as lower-case hex, exactly ``size`` of them."""
@@ -161,9 +170,10 @@ class Fields:
             raise MalformedError(what=where, detail=f"expected {2 * size} lower-case hex digits")
         return bytes.fromhex(value)
 
-    def hexes(self, name: str, *, size: int) -> tuple[bytes, ...]:
-        """A list of hex strings of ``size`` bytes each."""
-        return tuple(self._as_hex(value, size, where) for where, value in self.items(name))
+    def hexes(self, name: str, *, size: int, most: int = MAX_ITEMS) -> tuple[bytes, ...]:
+        """A list of at most ``most`` hex strings of ``size`` bytes each."""
+        found = self.items(name, limit=most)
+        return tuple(self._as_hex(value, size, where) for where, value in found)
 
     def choice(self, name: str, enum: type[E]) -> E:
         value = self.take(name)
@@ -190,7 +200,7 @@ class Fields:
 
     def unique_names(self, name: str) -> tuple[str, ...]:
         """A list of names in which none may appear twice."""
-        found = tuple(self._as_name(value, where) for where, value in self.items(name))
+        found = tuple(parse_name(value, what=where) for where, value in self.items(name))
         if len(set(found)) != len(found):
             raise MalformedError(what=self.path(name), detail="a name appears twice")
         return found

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 import rfc8785
@@ -79,7 +80,8 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JS
     def pairs(items: list[tuple[str, JSONValue]]) -> dict[str, JSONValue]:
         seen = dict(items)
         if len(seen) != len(items):
-            refuse(f"key {_repeated(items)!r} appears twice")
+            [(key, _)] = Counter(key for key, _ in items).most_common(1)
+            refuse(f"key {key!r} appears twice")
         return seen
 
     def integer(text: str) -> int:
@@ -104,17 +106,6 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JS
     except RecursionError as exc:
         raise MalformedError(what=what, detail="nested too deeply") from exc
     return value
-
-
-def _repeated(items: list[tuple[str, JSONValue]]) -> str:
-    """The first key that was there before."""
-    known: set[str] = set()
-    for key, _ in items:
-        if key in known:
-            return key
-        known.add(key)
-    message = "no key is repeated"
-    raise RuntimeError(message)
 
 
 def _refuse_half_pairs(value: JSONValue, what: str) -> None:

@@ -47,7 +47,7 @@ class AccordError(Exception):
 
 def _one_line(value: object) -> str:
     """``value`` as text that cannot draw a line, or move a cursor, where it is shown."""
-    text = str(value)
+    text = "nothing" if value is None else str(value)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from accord.encoding import Digest, Fields, base64_encode, canonical_json, parse_json
+from accord.encoding import Digest, Fields, base64_encode, canonical_json, parse_json, parse_name
 from accord.errors import IdentityConflictError
 from accord.identity._files import PRIVATE, read_private, write_whole
 from accord.identity._keys import KEY_BYTES, PublicIdentity, SealKey, VerifyKey
@@ -75,7 +75,7 @@ class FileIdentity:
             if not (home / _PUBLIC_FILE).exists():  # An earlier call was cut off in between.
                 _publish(found)
             return found
-        Fields({"name": name}, "identity").name("name")
+        parse_name(name, what="identity.name")
         document = canonical_json(
             {
                 "schema": _SCHEMA,

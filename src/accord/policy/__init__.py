@@ -11,7 +11,7 @@ from accord.policy._exports import PUBLIC, PUBLIC_KINDS, Export, read_exports
 from accord.policy._fates import Fate, carried_over
 from accord.policy._finding import Finding, Severity
 from accord.policy._lint import lint
-from accord.policy._names import parent_name, parse_asset_name, parse_policy_name
+from accord.policy._names import owner_of, parent_name, parse_asset_name, parse_policy_name
 from accord.policy._rules import (
     AFFECTED_OWNERS,
     LINEAGE_OWNERS,
@@ -30,6 +30,7 @@ from accord.policy._secrets import (
     GENERATED_KINDS,
     IDENTITY,
     MAX_CHAIN,
+    RAW_KINDS,
     Endpoint,
     JWTAlgorithm,
     KeyAlgorithm,
@@ -44,7 +45,6 @@ from accord.policy._templates import (
     FORMATS,
     OWN_FORMATS,
     Reference,
-    check_format,
     check_template,
     names_in,
 )
@@ -69,6 +69,7 @@ __all__ = [
     "POLICY_SCHEMA",
     "PUBLIC",
     "PUBLIC_KINDS",
+    "RAW_KINDS",
     "STOPPERS",
     "TCB_STATUSES",
     "WHOLE",
@@ -104,12 +105,12 @@ __all__ = [
     "Severity",
     "Term",
     "carried_over",
-    "check_format",
     "check_template",
     "diff",
     "import_scone",
     "lint",
     "names_in",
+    "owner_of",
     "parent_name",
     "parse_asset_name",
     "parse_policy",

@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TypeVar
 
-from accord.encoding import Fields, JSONValue, format_time
+from accord.encoding import Fields, JSONValue, format_time, parse_name
 from accord.errors import MalformedError
 from accord.policy._components import ComponentRule, hex_octets, unique
 from accord.policy.families import FAMILIES, Family, FamilyFields, Scalar
@@ -29,7 +29,7 @@ TCB_STATUSES = (
 )
 """Statuses a policy may tolerate (Intel PCS API v4, Intel QVL); ``Revoked`` never is."""
 
-_ADVISORY = re.compile(r"INTEL-SA-[0-9]{5}|ACCORD-SIM-[0-9]{4}")
+ADVISORY = re.compile(r"INTEL-SA-[0-9]{5}|ACCORD-SIM-[0-9]{4}")
 """How TCB info names advisories: Intel's, which alone rates platforms, and a simulation's."""
 
 _SIGNERS = frozenset({"mrsigner", "id_key_digest"})
@@ -285,7 +285,7 @@ def _advisories(fields: Fields, known: FamilyFields) -> tuple[str, ...]:
         return ()
     found = fields.texts("rejected_advisories")
     for advisory in found:
-        if not _ADVISORY.fullmatch(advisory):  # any other would never be found
+        if not ADVISORY.fullmatch(advisory):  # any other would never be found
             detail = f"{advisory!r} is not of the form INTEL-SA-00000"
             raise MalformedError(what=fields.path("rejected_advisories"), detail=detail)
     return _listed(found, fields.path("rejected_advisories"))
@@ -327,7 +327,7 @@ def _parts(fields: Fields) -> Mapping[str, AttestationVariant]:
     listed = _named(fields, "parts")
     found = {}
     for name in listed.names():
-        if Fields({"name": name}, listed.where).name("name") == WHOLE:
+        if parse_name(name, what=listed.where) == WHOLE:
             raise MalformedError(what=listed.where, detail=f"{WHOLE} is the whole, not a part")
         found[name] = _read(listed.object(name), part=True)
     return MappingProxyType(found)

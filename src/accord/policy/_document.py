@@ -9,12 +9,21 @@ from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 
-from accord.encoding import Digest, Fields, JSONValue, canonical_json, format_time, sha256
+from accord.encoding import (
+    Digest,
+    Fields,
+    JSONValue,
+    canonical_json,
+    format_time,
+    parse_name,
+    sha256,
+)
 from accord.errors import PolicyContentError
+from accord.identity import VerifyKey
 from accord.policy._access import Access
 from accord.policy._exports import Export, read_exports
 from accord.policy._names import parent_name, parse_policy_name
-from accord.policy._secrets import AUTHORITY, IDENTITY, SecretKind, SecretSpec, read_secrets
+from accord.policy._secrets import AUTHORITY, IDENTITY, RAW_KINDS, SecretSpec, read_secrets
 from accord.policy._service import Service
 from accord.policy._templates import check_template
 
@@ -98,25 +107,40 @@ class Policy:
             self._check_service(name, service, f"{where}.services.{name}")
 
     def _check_service(self, name: str, service: Service, where: str) -> None:
-        own = {AUTHORITY} if self.authority else set()
-        own |= {IDENTITY} if service.identity else set()
-        for place, text in service.templates():
-            file = place.startswith("files")
-            check_template(text, self.secrets, where=f"{where}.{place}", file=file, own=own)
+        self._check_templates(service, self.secrets, where)
         if service.identity and not self.authority:
             raise PolicyContentError(
                 where=f"{where}.identity", detail=f"{name} needs `authority: true` in its policy"
             )
         if service.totp is not None:
             spec = self.secrets.get(service.totp)
-            if spec is None or spec.kind not in (
-                SecretKind.ASCII,
-                SecretKind.BINARY,
-                SecretKind.ASSET,
-            ):
+            if spec is None or spec.kind not in RAW_KINDS:
                 raise PolicyContentError(
                     where=f"{where}.totp", detail=f"{service.totp} is no random or deposited secret"
                 )
+
+    def _check_templates(
+        self, service: Service, secrets: Mapping[str, SecretSpec], where: str
+    ) -> None:
+        own = {AUTHORITY} if self.authority else set()
+        own |= {IDENTITY} if service.identity else set()
+        for place, text in service.templates():
+            file = place.startswith("files")
+            check_template(text, secrets, where=f"{where}.{place}", file=file, own=own)
+
+    def check_imports(self, exporters: Mapping[str, Policy]) -> None:
+        """Refuses a format that an imported secret does not have, where its policy is known.
+
+        ``exporters`` are policies of the same board by name. Whether they export anything is
+        *not* checked: each release asks that anew. Raises ``SecretFormatError``.
+        """
+        secrets = dict(self.secrets)
+        for name, spec in self.secrets.items():
+            exporter = exporters.get(spec.policy or "") if spec.service is None else None
+            exported = exporter.secrets.get(spec.secret or "") if exporter is not None else None
+            secrets[name] = exported or spec
+        for name, service in self.services.items():
+            self._check_templates(service, secrets, f"policy.services.{name}")
 
     def to_json(self) -> JSONValue:
         """The resolved form, defaults written out: this is what is hashed and voted on."""
@@ -156,6 +180,21 @@ class Policy:
         deposited = {spec.asset for spec in self.secrets.values() if spec.asset is not None}
         return frozenset(read | deposited)
 
+    def shares(
+        self,
+        secret: str,
+        *,
+        importer: str,
+        digest: Digest,
+        board: Digest | None = None,
+        log_key: VerifyKey | None = None,
+    ) -> bool:
+        """Whether that version of ``importer`` gets ``secret``, as `Export.covers` says."""
+        return any(
+            item.secret == secret and item.covers(importer, digest, board=board, log_key=log_key)
+            for item in self.exports
+        )
+
     @property
     def readers(self) -> frozenset[str]:
         return frozenset(
@@ -169,6 +208,6 @@ class Policy:
 def _services(listed: Fields) -> Mapping[str, Service]:
     services = {}
     for name in listed.names():
-        Fields({"name": name}, listed.where).name("name")
+        parse_name(name, what=listed.where)
         services[name] = Service.from_fields(listed.object(name))
     return MappingProxyType(services)

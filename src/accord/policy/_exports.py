@@ -11,12 +11,12 @@ from accord.encoding import Digest, Fields, JSONValue
 from accord.errors import PolicyContentError
 from accord.identity import VerifyKey
 from accord.policy._names import parse_policy_name
-from accord.policy._secrets import GENERATED_KINDS, PeerService, SecretKind, SecretSpec
+from accord.policy._secrets import GENERATED_KINDS, RAW_KINDS, PeerService, SecretKind, SecretSpec
 
 PUBLIC: Final = "public"
 """Exported to this, the public part of a secret is for everybody."""
 
-PUBLIC_KINDS = GENERATED_KINDS - {SecretKind.ASCII, SecretKind.BINARY}
+PUBLIC_KINDS = GENERATED_KINDS - RAW_KINDS
 """Kinds that have a part which everybody may see."""
 
 

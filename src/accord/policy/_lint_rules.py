@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from accord.policy._document import Policy
 from accord.policy._finding import Finding, error, note, warning
+from accord.policy._names import owner_of
 from accord.policy._rules import STOPPERS, Electorate, Rule, RuleKind
 
 _SUBJECT = {
@@ -75,7 +76,7 @@ def _lint_electorate(
 
 def _electorate(policy: Policy, members: Mapping[str, frozenset[str]]) -> Electorate:
     """As of the next version if it uses what this one does; lineage may be anybody's."""
-    owners = frozenset(asset.partition("/")[0] for asset in policy.assets)
+    owners = frozenset(owner_of(asset) for asset in policy.assets)
     return Electorate(
         members,
         affected_owners=owners & members.keys(),
@@ -92,7 +93,7 @@ def lint_people(policy: Policy, members: Mapping[str, frozenset[str]]) -> Iterat
             f"output is for {reader}, who is no member",
             "outputs are encrypted for members; `accord board show` lists them",
         )
-    owners = {asset.partition("/")[0] for asset in policy.assets}
+    owners = {owner_of(asset) for asset in policy.assets}
     for owner in sorted(owners - members.keys()):
         yield error(
             "unknown-member",

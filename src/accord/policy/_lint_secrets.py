@@ -78,11 +78,7 @@ def _unavailable(policy: Policy, spec: SecretSpec, exporter: Policy | None) -> s
         return f"there is no policy {spec.policy}"
     if spec.pin is not None and spec.pin != exporter.digest:
         return f"{spec.policy} is at version {exporter.digest}, not the one that is pinned"
-    if spec.secret not in exporter.secrets:
+    if spec.secret is None or spec.secret not in exporter.secrets:
         return f"{spec.policy} has no secret {spec.secret}"
-    covered = any(
-        export.secret == spec.secret
-        and export.covers(policy.name, policy.digest, board=None, log_key=None)
-        for export in exporter.exports
-    )
+    covered = exporter.shares(spec.secret, importer=policy.name, digest=policy.digest)
     return None if covered else f"{spec.policy} does not export it to this version"

@@ -12,14 +12,19 @@ MAX_NAME = 255
 MAX_NAMES = 8
 """Deepest namespace: eight names between slashes."""
 
-_ASSET = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[a-z0-9][a-z0-9._-]{0,62}")
+ASSET = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[a-z0-9][a-z0-9._-]{0,62}")
 
 
 def parse_asset_name(text: object, *, what: str) -> str:
     """``OWNER/NAME``. Raises ``MalformedError``."""
-    if not isinstance(text, str) or not _ASSET.fullmatch(text):
+    if not isinstance(text, str) or not ASSET.fullmatch(text):
         raise MalformedError(what=what, detail="expected OWNER/NAME")
     return text
+
+
+def owner_of(asset: str) -> str:
+    """The member whose asset it is: ``OWNER`` of ``OWNER/NAME``."""
+    return asset.partition("/")[0]
 
 
 def parse_policy_name(text: object, *, what: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from accord.encoding import Fields, JSONValue
+from accord.encoding import Fields, JSONValue, parse_name
 from accord.errors import ConstitutionError, MalformedError
 
 MAX_RULE_DEPTH = 8
@@ -202,7 +202,7 @@ def parse_term(value: JSONValue, where: str) -> str:
             return value
         kind, _, name = value.partition(":")
         if kind in ("member", "role"):
-            Fields({"name": name}, where).name("name")
+            parse_name(name, what=where)
             return value
     raise MalformedError(
         what=where,

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from accord.encoding import NAME, JSONValue
+from accord.encoding import MAX_ITEMS, MAX_TEXT, NAME, JSONValue
 from accord.policy._access import ANYONE
-from accord.policy._attestation import PARTS, TCB_STATUSES, WHOLE
+from accord.policy._attestation import ADVISORY, PARTS, TCB_STATUSES, WHOLE
 from accord.policy._document import POLICY_SCHEMA, SALT_BYTES
-from accord.policy._names import MAX_NAME, MAX_NAMES
+from accord.policy._names import ASSET, MAX_NAME, MAX_NAMES
 from accord.policy._rules import MAX_WEIGHT, SETS
 from accord.policy._schema_secrets import export_schema, secret_schemas
 from accord.policy._schema_words import (
     DIGEST,
     INTEGER,
-    MAX_ITEMS,
-    MAX_TEXT,
     Schema,
     choice,
     hexes,
@@ -38,6 +36,8 @@ from accord.policy._service import (
     MAX_PATH,
     MAX_TIMEOUT_S,
     MIN_LEASE_S,
+    MODE,
+    VARIABLE,
     Channel,
     Network,
 )
@@ -83,9 +83,7 @@ def _words() -> dict[str, Schema]:
         "text": {"type": "string", "maxLength": MAX_TEXT},
         "digest": text(DIGEST, "SHA-256 as sha256: and 64 lower-case hex digits."),
         "time": text(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "In UTC."),
-        "asset": text(
-            r"^[a-z0-9][a-z0-9._-]{0,62}/[a-z0-9][a-z0-9._-]{0,62}$", "OWNER/NAME on the board."
-        ),
+        "asset": text(f"^{ASSET.pattern}$", "OWNER/NAME on the board."),
         "policy-name": {
             **text(f"^{NAME.pattern}(/{NAME.pattern}){{0,{MAX_NAMES - 1}}}$", "NAME/NAME/..."),
             "maxLength": MAX_NAME,
@@ -163,7 +161,7 @@ def _service() -> Schema:
             "environment": {
                 "type": "object",
                 "additionalProperties": ref("text"),
-                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"},
+                "propertyNames": {"pattern": f"^{VARIABLE.pattern}$"},
             },
             "workdir": {**_path("/", MAX_TEXT), "default": "/tmp"},  # noqa: S108 - within the shield
             "network": choice(Network, Network.NONE),
@@ -198,7 +196,7 @@ def _output() -> Schema:
 def _file() -> Schema:
     return record(
         required={"at": _path("/run/"), "content": {"type": "string", "maxLength": MAX_FILE}},
-        optional={"mode": {**text("^0[0-7]{3}$", "Four octal digits."), "default": "0400"}},
+        optional={"mode": {**text(f"^{MODE.pattern}$", "Four octal digits."), "default": "0400"}},
     )
 
 
@@ -293,7 +291,7 @@ def _tcb_fields() -> dict[str, Schema]:
         },
         "min_tcb_evaluation_number": INTEGER,
         "rejected_advisories": listed(
-            text("^(INTEL-SA-[0-9]{5}|ACCORD-SIM-[0-9]{4})$", "An advisory of the vendor."),
+            text(f"^({ADVISORY.pattern})$", "An advisory of the vendor."),
             least=1,
             unique=True,
         ),

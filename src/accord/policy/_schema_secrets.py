@@ -14,6 +14,7 @@ from accord.policy._secrets import (
     MAX_SIZE,
     MAX_VALID_DAYS,
     MIN_SIZE,
+    URL,
     Endpoint,
     JWTAlgorithm,
     KeyAlgorithm,
@@ -39,7 +40,7 @@ def secret_schemas() -> dict[str, Schema]:
             ],
         },
         "importing-service": record(
-            required={**_peer(), "url": text("^https://[!-~]{1,512}$", "Where it answers.")}
+            required={**_peer(), "url": text(f"^{URL.pattern}$", "Where it answers.")}
         ),
         "exporting-service": record(required=_peer()),
     }

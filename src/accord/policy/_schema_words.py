@@ -6,12 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
-from accord.encoding import NAME, JSONValue
+from accord.encoding import MAX_ITEMS, NAME, JSONValue
 
 Schema = dict[str, JSONValue]
-
-MAX_ITEMS, MAX_TEXT = 1024, 4096
-"""Limits of `accord.encoding.Fields`: items of a list, characters of a text."""
 
 DIGEST = "^sha256:[0-9a-f]{64}$"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from accord.encoding import NAME, JSONValue
+from accord.policy._templates import START
 from accord.policy._terms import visible
 
 MAX_SHOWN = 48
@@ -19,7 +20,6 @@ _REFERENCE = re.compile(
 )
 _VARIABLE = re.compile(r"\$(?:\{[A-Za-z_]|[A-Za-z_])")
 _HOST = re.compile(r"@@[A-Za-z0-9_]+")
-_OURS = re.compile(r"\{\{[\s\-~+#%]*accord", re.IGNORECASE)
 
 _FORMATS = {
     "": None,
@@ -164,7 +164,7 @@ def converted_text(text: str, where: str, remarks: Remarks) -> str:
         known = _FORMATS.get(form)
         return f"{{{{ accord.{name}:{known} }}}}" if known else f"{{{{ accord.{name} }}}}"
 
-    if _OURS.search(text):
+    if START.search(text):
         remarks.miss(where, "holds what would be read as a template here")
     plain = _REFERENCE.sub("", text)
     if "$$SCONE" in plain:

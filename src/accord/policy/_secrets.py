@@ -45,7 +45,7 @@ IDENTITY = "identity"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+")
-_URL = re.compile(r"https://[!-~]{1,512}")
+URL = re.compile(r"https://[!-~]{1,512}")
 
 
 class SecretKind(StrEnum):
@@ -90,6 +90,9 @@ class Endpoint(StrEnum):
 
 
 GENERATED_KINDS = frozenset(SecretKind) - {SecretKind.ASSET, SecretKind.IMPORT}
+RAW_KINDS = frozenset({SecretKind.ASCII, SecretKind.BINARY, SecretKind.ASSET})
+"""Kinds whose value is some bytes and nothing else."""
+
 CERTIFICATE_KINDS = frozenset({SecretKind.X509, SecretKind.X509_CA})
 
 _MADE_AT_RANDOM = GENERATED_KINDS - {SecretKind.PUBLIC_KEY}
@@ -109,7 +112,7 @@ class PeerService:
         """Reads and ends ``fields``. Raises ``MalformedError``."""
         key = VerifyKey(fields.data("log_key", size=32))
         url = fields.text("url") if with_url else None
-        if url is not None and not _URL.fullmatch(url):
+        if url is not None and not URL.fullmatch(url):
             raise MalformedError(what=fields.path("url"), detail="expected an https:// address")
         peer = cls(fields.digest("board"), key, url)
         fields.end()

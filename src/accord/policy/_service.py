@@ -27,8 +27,8 @@ MAX_FILE = 64 << 10
 MAX_PATH = 1024
 """Longest path of an input, an output or a file, in characters."""
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_MODE = re.compile(r"0[0-7]{3}")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+MODE = re.compile(r"0[0-7]{3}")
 
 
 class Network(StrEnum):
@@ -123,7 +123,7 @@ class InjectedFile:
         at = _path(fields, "/run")
         content = fields.text("content", limit=MAX_FILE)
         mode = fields.text("mode") if fields.has("mode") else "0400"
-        if not _MODE.fullmatch(mode):
+        if not MODE.fullmatch(mode):
             raise MalformedError(what=fields.path("mode"), detail="expected four octal digits")
         fields.end()
         return cls(at, content, mode)
@@ -276,7 +276,7 @@ def _environment(fields: Fields | None) -> Mapping[str, str]:
         return MappingProxyType({})
     values = {}
     for name in fields.names():
-        if not _VARIABLE.fullmatch(name):
+        if not VARIABLE.fullmatch(name):
             raise PolicyContentError(where=fields.where, detail=f"{name!r} is no variable name")
         values[name] = fields.text(name)
     return MappingProxyType(values)

@@ -15,7 +15,7 @@ from accord.encoding import NAME
 from accord.errors import SecretFormatError, TemplateError, UnknownSecretError
 from accord.policy._secrets import AUTHORITY, IDENTITY, SecretKind, SecretSpec
 
-_START = re.compile(r"\{\{[\s\-~+#%]*accord", re.IGNORECASE)
+START = re.compile(r"\{\{[\s\-~+#%]*accord", re.IGNORECASE)
 """What anybody would take for one of ours; other tools' ``{{ }}`` are none of our business."""
 
 _REFERENCE = re.compile(
@@ -70,30 +70,11 @@ def names_in(text: str, *, where: str = "template") -> tuple[Reference, ...]:
 
 
 def _references(text: str, where: str) -> Iterator[Reference]:
-    for start in _START.finditer(text):
+    for start in START.finditer(text):
         found = _REFERENCE.match(text, start.start())
         if found is None:
             raise TemplateError(where=where, position=start.start())
         yield Reference(found["name"], found["format"], found.start(), found.end())
-
-
-def check_format(spec: SecretSpec, form: str | None, *, name: str, where: str, file: bool) -> None:
-    """Refuses a format that ``spec`` does not have, or not there; ``None`` is the default one.
-
-    What an import turns out to be is known only later; until then every format may be right.
-    Raises ``SecretFormatError``.
-    """
-    _check(FORMATS.get(spec.kind, _ANY), form, name=name, where=where, file=file)
-
-
-def _check(known: tuple[str, ...], form: str | None, *, name: str, where: str, file: bool) -> None:
-    if form is not None and form not in known:
-        detail = f"it comes as {', '.join(known)}"
-    elif form in FILES_ONLY and not file:
-        detail = "that is only for files"
-    else:
-        return
-    raise SecretFormatError(where=where, name=name, format=form, detail=detail)
 
 
 def check_template(
@@ -110,11 +91,18 @@ def check_template(
     Raises ``TemplateError``, ``UnknownSecretError`` or ``SecretFormatError``.
     """
     for reference in names_in(text, where=where):
-        name = reference.name
+        name, form = reference.name, reference.format
         if name in own:
             known = OWN_FORMATS[name]
         elif name in secrets:
+            # What an import turns out to be is known only later: any format may be right.
             known = FORMATS.get(secrets[name].kind, _ANY)
         else:
             raise UnknownSecretError(where=where, name=name)
-        _check(known, reference.format, name=name, where=where, file=file)
+        detail = None
+        if form is not None and form not in known:
+            detail = f"it comes as {', '.join(known)}"
+        elif form in FILES_ONLY and not file:
+            detail = "that is only for files"
+        if detail is not None:
+            raise SecretFormatError(where=where, name=name, format=form, detail=detail)

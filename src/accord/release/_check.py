@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from accord.board import BoardState
 from accord.encoding import Digest
 from accord.errors import LeaseEndedError, ReleaseInvalidError, UnknownRunError
-from accord.policy import Policy, Service
+from accord.policy import Assurance, Policy, Service
 from accord.release._consent import (
     enacted_service,
     nothing_stopped,
@@ -82,13 +82,7 @@ def check_renewal(
     """
     release = record.release
     policy, service = enacted_service(board, release.policy, release.service, now)
-    assets = frozenset(used_assets(policy, service))
-    nothing_stopped(board, policy=policy.name, assets=assets, run=release.run)
-    owners_still_consent(
-        board, policy=policy, service=service, assurance=renewal.assurance, now=now
-    )
-    peers = {use.name: use.version for use in release.secrets}
-    secret_uses(board, policy, service, peers, now=now)
+    all_still_agree(board, release, policy, service, assurance=renewal.assurance, now=now)
     consistent = (
         policy.digest == release.policy_digest
         and record.lease_until is not None
@@ -99,6 +93,27 @@ def check_renewal(
     )
     if not consistent:
         raise ReleaseInvalidError(index=index)
+
+
+def all_still_agree(
+    board: BoardState,
+    release: Release,
+    policy: Policy,
+    service: Service,
+    *,
+    assurance: Assurance,
+    now: datetime,
+) -> None:
+    """That what ``release`` rested on beside evidence and second factors still holds.
+
+    ``policy`` and ``service`` are those in force: whether they are those of the release is
+    *not* checked here. Raises REL errors.
+    """
+    assets = frozenset(used_assets(policy, service))
+    nothing_stopped(board, policy=policy.name, assets=assets, run=release.run)
+    owners_still_consent(board, policy=policy, service=service, assurance=assurance, now=now)
+    peers = {use.name: use.version for use in release.secrets}
+    secret_uses(board, policy, service, peers, now=now)
 
 
 def _lease_fits(until: datetime | None, service: Service, now: datetime) -> bool:

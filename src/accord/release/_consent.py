@@ -54,8 +54,7 @@ def enacted_service(
                 missing = ", ".join(board.missing(record)) or "to be enacted"
                 raise PolicyPendingError(policy=policy, proposal=record.id, missing=missing)
         raise NoPolicyError(policy=policy)
-    if enacted.not_after is not None and now >= enacted.not_after:
-        raise PolicyExpiredError(policy=policy, until=format_time(enacted.not_after))
+    _not_expired(enacted, now)
     if service not in enacted.services:
         raise UnknownServiceError(policy=policy, service=service)
     for output in enacted.services[service].outputs:
@@ -63,6 +62,21 @@ def enacted_service(
             if reader not in board.members:
                 raise ReaderLeftError(reader=reader, policy=policy)
     return enacted, enacted.services[service]
+
+
+def _not_expired(policy: Policy, now: datetime) -> None:
+    if policy.not_after is not None and now >= policy.not_after:
+        raise PolicyExpiredError(policy=policy.name, until=format_time(policy.not_after))
+
+
+def still_shares(board: BoardState, exporter: Policy, now: datetime) -> None:
+    """What ends, or stops, an exporting policy does so for whoever imports from it as well.
+
+    That it exports anything is *not* checked here.
+    Raises ``PolicyExpiredError`` or ``ExecutionStoppedError``.
+    """
+    _not_expired(exporter, now)
+    nothing_stopped(board, policy=exporter.name, assets=frozenset(), run="")
 
 
 def nothing_stopped(board: BoardState, *, policy: str, assets: frozenset[str], run: str) -> None:

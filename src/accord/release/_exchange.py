@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from accord.board import BoardState
-from accord.encoding import Digest, Fields, JSONValue, base64_encode, format_time
-from accord.errors import ExportWithdrawnError, PolicyExpiredError
+from accord.encoding import Digest, Fields, JSONValue, base64_encode
+from accord.errors import ExportWithdrawnError
 from accord.evidence import Binding
 from accord.identity import Keyset, VerifyKey
 from accord.policy import Policy, parse_policy_name
-from accord.release._consent import nothing_stopped
+from accord.release._consent import still_shares
 from accord.release._documents import NONCE_BYTES, exchange_binding
-
-_KEY_BYTES = 32
-_MAX_VALUE = 1 << 20
+from accord.release._grant import KEY_BYTES, MAX_SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ class SecretExport:
             policy_digest=fields.digest("policy_digest"),
             secret=fields.name("secret"),
             importer=Importer.from_fields(fields.object("importer")),
-            log_key=VerifyKey(fields.data("log_key", size=_KEY_BYTES)),
+            log_key=VerifyKey(fields.data("log_key", size=KEY_BYTES)),
             nonce=fields.data("nonce", size=NONCE_BYTES),
             evidence=fields.digest("evidence"),
         )
@@ -167,7 +165,7 @@ class ExportedSecret:
             policy_digest=fields.digest("policy_digest"),
             secret=fields.name("secret"),
             nonce=fields.data("nonce", size=NONCE_BYTES),
-            value=fields.data("value", limit=_MAX_VALUE),
+            value=fields.data("value", limit=MAX_SECRET),
         )
         fields.end()
         return exported
@@ -204,21 +202,18 @@ def shared_policy(
     Raises ``ExportWithdrawnError``, ``PolicyExpiredError`` or ``ExecutionStoppedError``.
     """
     exporter = board.policy(policy)
-    shared = exporter is not None and any(
-        export.secret == secret
-        and export.covers(
-            importer.policy, importer.policy_digest, board=importer.board, log_key=log_key
-        )
-        for export in exporter.exports
-    )
-    if exporter is None or not shared:
+    if exporter is None or not exporter.shares(
+        secret,
+        importer=importer.policy,
+        digest=importer.policy_digest,
+        board=importer.board,
+        log_key=log_key,
+    ):
         raise ExportWithdrawnError(
             importer=importer.policy,
             secret=secret,
             exporter=policy,
             detail="it is not exported to that policy of that board and trust service",
         )
-    if exporter.not_after is not None and now >= exporter.not_after:
-        raise PolicyExpiredError(policy=policy, until=format_time(exporter.not_after))
-    nothing_stopped(board, policy=policy, assets=frozenset(), run="")
+    still_shares(board, exporter, now)
     return exporter

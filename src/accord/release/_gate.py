@@ -20,11 +20,11 @@ from accord.errors import (
 from accord.evidence import AttestationResult, Claims, Purpose, appraise, verify
 from accord.policy import Assurance, Channel, Policy, Service
 from accord.release._challenges import Challenges
+from accord.release._check import all_still_agree
 from accord.release._consent import (
     enacted_service,
     nothing_stopped,
     owners_consent,
-    owners_still_consent,
     unused_token,
     used_assets,
 )
@@ -167,14 +167,17 @@ def _appraise(
     claims: Claims, policy: Policy, service: Service, request: ReleaseRequest, now: datetime
 ) -> AttestationResult:
     result = appraise(claims, service.attestation, now=now)
-    if not request.channel.at_least(service.channel):
-        raise ChannelTooWeakError(
-            service=request.service, expected=service.channel, found=request.channel
-        )
+    _must_be_close(request.channel, service, request.service)
     if service.identity is (request.tls_spki is None):
         detail = "none was sent" if service.identity else f"{policy.name} certifies none for it"
         raise IdentityKeyError(service=request.service, detail=detail)
     return result
+
+
+def _must_be_close(channel: Channel, service: Service, name: str) -> None:
+    """That the evidence is tied to the connection as closely as the service asks."""
+    if not channel.at_least(service.channel):
+        raise ChannelTooWeakError(service=name, expected=service.channel, found=channel)
 
 
 def _password_step(
@@ -232,10 +235,7 @@ def renew(
     assurance = claims.assurance.weaker(service_assurance).weaker(record.release.assurance)
     service = still_allowed(machine, record, now, assurance=assurance)
     appraise(claims, service.attestation, now=now)
-    if not request.channel.at_least(service.channel):
-        raise ChannelTooWeakError(
-            service=record.release.service, expected=service.channel, found=request.channel
-        )
+    _must_be_close(request.channel, service, record.release.service)
     until = lease_end(service, now)
     if until is None:
         raise LeaseError(run=request.run, detail="it needs none")
@@ -255,11 +255,5 @@ def still_allowed(
     policy, service = enacted_service(machine.board, release.policy, release.service, now)
     if policy.digest != release.policy_digest:
         raise LeaseError(run=release.run, detail=f"another version of {policy.name} is in force")
-    assets = frozenset(used_assets(policy, service))
-    nothing_stopped(machine.board, policy=policy.name, assets=assets, run=release.run)
-    owners_still_consent(
-        machine.board, policy=policy, service=service, assurance=assurance, now=now
-    )
-    peers = {use.name: use.version for use in release.secrets}
-    secret_uses(machine.board, policy, service, peers, now=now)
+    all_still_agree(machine.board, release, policy, service, assurance=assurance, now=now)
     return service

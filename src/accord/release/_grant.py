@@ -17,6 +17,9 @@ KEY_BYTES = 32
 MAX_SECRET = 1 << 20
 """Largest secret as it is kept, in bytes: a deposit in base64, or a chain of certificates."""
 
+MAX_CERTIFICATE = 16 << 10
+"""Largest certificate of an identity, in bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class GrantedInput:
@@ -77,7 +80,6 @@ class Grant:
         """Reads and ends ``fields``."""
         fields.schema(cls.SCHEMA)
         secrets = fields.object("secrets")
-        chain = Fields({"chain": fields.take("identity")}, fields.where)
         grant = cls(
             board=fields.digest("board"),
             run=parse_run_id(fields.take("run"), what=fields.path("run")),
@@ -90,7 +92,7 @@ class Grant:
             secrets=MappingProxyType(
                 {name: secrets.data(name, limit=MAX_SECRET) for name in secrets.names()}
             ),
-            identity=_read_chain(chain),
+            identity=fields.blobs("identity", limit=MAX_CERTIFICATE),
             lease_until=fields.optional("lease_until", fields.time),
         )
         fields.end()
@@ -137,7 +139,7 @@ class Lease:
             parse_run_id(fields.take("run"), what=fields.path("run")),
             fields.data("nonce", size=NONCE_BYTES),
             fields.time("until"),
-            _read_chain(Fields({"chain": fields.take("identity")}, fields.where)),
+            fields.blobs("identity", limit=MAX_CERTIFICATE),
         )
         fields.end()
         return lease
@@ -197,12 +199,6 @@ class Refusal:
             "details": dict(self.details),
             "time": format_time(self.time),
         }
-
-
-def _read_chain(fields: Fields) -> tuple[bytes, ...]:
-    numbered = {str(number): value for number, (_, value) in enumerate(fields.items("chain"))}
-    inner = Fields(numbered, fields.where)
-    return tuple(inner.data(name, limit=16 << 10) for name in numbered)
 
 
 GRANT_PURPOSE = "grant"

@@ -16,7 +16,6 @@ from accord.board import (
     MAX_RECORDS,
     BoardState,
     board_to_json,
-    owner_of,
     read_board,
     verify_genesis,
 )
@@ -25,7 +24,6 @@ from accord.encoding import (
     Envelope,
     Fields,
     JSONValue,
-    base64_decode,
     base64_encode,
     canonical_json,
     parse_canonical_json,
@@ -41,9 +39,9 @@ from accord.errors import (
 )
 from accord.identity import Keyset, Statement, VerifyKey, statement_kind, verify_statement
 from accord.ledger import Entry, Ledger
-from accord.policy import Policy
+from accord.policy import Policy, owner_of
 from accord.release._check import check_release, check_renewal, check_run
-from accord.release._documents import ServiceStart
+from accord.release._documents import NONCE_BYTES, ServiceStart
 from accord.release._exchange import SecretExport, shared_policy
 from accord.release._records import Release, Renewal
 from accord.release._references import password_source
@@ -82,8 +80,15 @@ class Machine:
         return machine
 
     @classmethod
-    def replay(cls, entries: Iterable[bytes]) -> tuple[Ledger, Machine]:
+    def replay(
+        cls,
+        entries: Iterable[bytes],
+        *,
+        each: Callable[[Machine, Entry, Statement], None] | None = None,
+    ) -> tuple[Ledger, Machine]:
         """The log of ``entries`` and the state it leads to; each entry is read once.
+
+        ``each`` sees the state right after every entry but the genesis.
 
         Whether the log is the latest, or the only one, is *not* known here.
         Raises what `Ledger.extend`, `found` and `apply` raise.
@@ -93,8 +98,10 @@ class Machine:
             entry = ledger.extend(data)
             if machine is None:
                 machine = cls.found(entry)
-            else:
-                machine.apply(entry)
+                continue
+            statement = machine.apply(entry)
+            if each is not None:
+                each(machine, entry, statement)
         if machine is None:
             raise GenesisError(detail="the log is empty")
         return ledger, machine
@@ -138,8 +145,7 @@ class Machine:
             record = RunRecord.from_fields(item)
             machine.runs[record.release.run] = record
             machine.nonces.add(record.release.nonce)
-        for where, nonce in fields.items("nonces", limit=MAX_RECORDS):
-            machine.nonces.add(base64_decode(str(nonce), what=where))
+        machine.nonces |= {*fields.blobs("nonces", size=NONCE_BYTES, most=MAX_RECORDS)}
         for item in fields.objects("totp_steps", limit=MAX_RECORDS):
             source = item.text("source", limit=512)
             machine.totp_steps[source] = item.integer("step", minimum=0)

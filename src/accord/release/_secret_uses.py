@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from accord.board import AssetKind, BoardState
-from accord.encoding import Digest, format_time
+from accord.encoding import Digest
 from accord.errors import (
     AssetKindError,
     ExportWithdrawnError,
-    PolicyExpiredError,
     UnknownAssetError,
 )
 from accord.policy import Policy, SecretKind, SecretSpec, Service
-from accord.release._consent import nothing_stopped
+from accord.release._consent import still_shares
 from accord.release._records import SecretUse
 from accord.release._references import referenced_secrets
 
@@ -73,10 +72,7 @@ def _use(
             raise _withdrawn(policy, spec, detail)
         return SecretUse(name, f"peer:{spec.service.board}:{spec.policy}", version)
     exporter = exporting_policy(board, policy, spec)
-    # What ends, or stops, the exporting policy does so here as for any other trust service.
-    if exporter.not_after is not None and now >= exporter.not_after:
-        raise PolicyExpiredError(policy=exporter.name, until=format_time(exporter.not_after))
-    nothing_stopped(board, policy=exporter.name, assets=frozenset(), run="")
+    still_shares(board, exporter, now)
     return SecretUse(name, f"policy:{exporter.name}", exporter.digest)
 
 
@@ -92,12 +88,7 @@ def exporting_policy(board: BoardState, importer: Policy, spec: SecretSpec) -> P
         raise _withdrawn(importer, spec, "there is no such policy")
     if spec.pin is not None and spec.pin != exporter.digest:
         raise _withdrawn(importer, spec, f"the pin is {spec.pin}, in force is {exporter.digest}")
-    shared = any(
-        export.secret == spec.secret
-        and export.covers(importer.name, importer.digest, board=None, log_key=None)
-        for export in exporter.exports
-    )
-    if not shared:
+    if not exporter.shares(spec.secret or "", importer=importer.name, digest=importer.digest):
         raise _withdrawn(
             importer, spec, "it is not exported to that policy, or not to this version"
         )

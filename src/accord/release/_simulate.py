@@ -9,12 +9,14 @@ from datetime import datetime
 from itertools import islice
 
 from accord.board import (
+    ApprovalService,
     BoardState,
     Charter,
     EnactPolicy,
     Proposal,
     Requirement,
     ResumeExecution,
+    check_imports,
     needs,
 )
 from accord.encoding import Digest, JSONValue
@@ -139,11 +141,13 @@ def simulate(
 
     ``evidence_of`` and ``time_of`` give the evidence of earlier releases and when they were
     recorded; without them no release is appraised again. Votes count where the board has this
-    very proposal already. Raises the BRD errors for which the board would refuse it.
+    very proposal already. Raises the errors for which the board would refuse it.
     """
     board = machine.board
     needed = needs(board, proposal)
     record = next((item for item in board.proposals.values() if item.proposal == proposal), None)
+    if record is None:
+        check_imports(board, proposal)
     approvals = record.approvals if record else frozenset[str]()
     against = record.rejections if record else frozenset[str]()
     traces = tuple(
@@ -195,7 +199,7 @@ def charter_changes(old: Charter, new: Charter) -> Iterator[str]:
         for what, was, now in (
             ("roles", sorted(before.roles), sorted(after.roles)),
             ("weight", before.weight, after.weight),
-            ("approval service", _word(before.approval), _word(after.approval)),
+            ("approval service", _address(before.approval), _address(after.approval)),
             ("environments", len(before.attestation), len(after.attestation)),
         ):
             if was != now:
@@ -214,9 +218,8 @@ def charter_changes(old: Charter, new: Charter) -> Iterator[str]:
         )
 
 
-def _word(value: object) -> str:
-    url = getattr(value, "url", None)
-    return "none" if url is None else str(url)
+def _address(service: ApprovalService | None) -> str:
+    return "none" if service is None else service.url
 
 
 def _policy_change(board: BoardState, policy: Policy) -> PolicyChange:

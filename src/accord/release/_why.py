@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from accord.board import Action, Ballot, BoardState, Choice, ProposalRecord, StopRecord
+from accord.board import Action, Ballot, BoardState, Choice, StopRecord
 from accord.encoding import Digest, JSONValue, format_time
 from accord.errors import (
     AccordError,
@@ -181,7 +181,7 @@ def explain_secret(machine: Machine, policy: str, secret: str, *, now: datetime)
         tuple(recipients),
         tuple(_elsewhere(holder, secret)),
         (),
-        board.live_stops(),
+        tuple(_stops(machine, recipients, policies=frozenset({policy}), assets=frozenset())),
     )
 
 
@@ -207,7 +207,12 @@ def explain_asset(machine: Machine, asset: str, *, now: datetime) -> Explanation
                     machine, policy, secret, chain=chain, policies=(policy,), now=now
                 )
     return Explanation(
-        asset, origin, tuple(recipients), (), tuple(_derived(machine, asset)), board.live_stops()
+        asset,
+        origin,
+        tuple(recipients),
+        (),
+        tuple(_derived(machine, asset)),
+        tuple(_stops(machine, recipients, policies=frozenset(), assets=frozenset({asset}))),
     )
 
 
@@ -286,7 +291,9 @@ def _recipient(
         readers=tuple((output.name, output.readers) for output in service.outputs),
         allowances=tuple(_allowances(machine, policy, name)),
         enacted=tuple(_enacted(machine.board, link) for link in links),
-        changed_by=tuple(rule for link in links for rule in _rules(machine.board, link)),
+        changed_by=tuple(
+            dict(rule for link in links for rule in _rules(machine.board, link)).items()
+        ),
         refusal=_refusal(machine, policy.name, name, now),
     )
 
@@ -302,11 +309,7 @@ def _allowances(machine: Machine, policy: Policy, service: str) -> Iterator[Allo
 
 
 def _enacted(board: BoardState, policy: Policy) -> Enacted:
-    record: ProposalRecord = next(
-        item
-        for item in board.proposals.values()
-        if item.enacted and any(it.digest == policy.digest for it in item.proposal.policies)
-    )
+    record = board.enacted_by(policy.digest)
     votes = tuple(
         (name, ballot.choice, _entry_of(board, ballot))
         for name, ballot in sorted(record.ballots.items())
@@ -351,6 +354,27 @@ def _refusal(machine: Machine, policy: str, service: str, now: datetime) -> str 
     except AccordError as exc:
         return f"{exc} ({exc.code})"
     return None
+
+
+def _stops(
+    machine: Machine,
+    recipients: list[Recipient],
+    *,
+    policies: frozenset[str],
+    assets: frozenset[str],
+) -> Iterator[StopRecord]:
+    """Live stops of what gets it, of what hands it out, and of all that is needed with it."""
+    policies |= {""} | {enacted.policy for item in recipients for enacted in item.enacted}
+    assets |= {allowance.asset for item in recipients for allowance in item.allowances}
+    services = {(item.policy, item.service) for item in recipients}
+    for record in machine.board.live_stops():
+        run = machine.runs.get(record.stop.scope.removeprefix("run:"))
+        if run is not None:
+            concerned = (run.release.policy, run.release.service) in services
+        else:
+            concerned = any(record.covers(policy=name, assets=assets, run="") for name in policies)
+        if concerned:
+            yield record
 
 
 def _elsewhere(policy: Policy, secret: str) -> Iterator[str]:

@@ -11,13 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accord.encoding import (
     Fields,
-    base64_decode,
     base64_encode,
     canonical_json,
     parse_canonical_json,
 )
 from accord.errors import MalformedError
-from accord.policy import CERTIFICATE_KINDS, MAX_CHAIN, SecretKind
+from accord.policy import CERTIFICATE_KINDS, MAX_CHAIN, RAW_KINDS, SecretKind
 from accord.secrets._keys import (
     UNREADABLE,
     JWTPublicKey,
@@ -34,7 +33,6 @@ MAX_DEPOSIT = 64 << 10
 
 _SCHEMA = "accord.secret.v1"
 _MAX_STORED = 1 << 20
-_RAW_KINDS = frozenset({SecretKind.ASCII, SecretKind.BINARY, SecretKind.ASSET})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +78,14 @@ class SecretValue:
         value = cls(
             kind=fields.choice("kind", SecretKind),
             private=fields.data("private"),
-            public=tuple(
-                base64_decode(text, what=what) for text in fields.texts("public", limit=_MAX_STORED)
-            ),
+            public=fields.blobs("public", limit=_MAX_STORED),
         )
         fields.end()
         value._check(what)
         return value
 
     def _check(self, what: str) -> None:
-        if self.kind in _RAW_KINDS:
+        if self.kind in RAW_KINDS:
             complete = bool(self.private) and not self.public
         elif self.kind in CERTIFICATE_KINDS:
             complete = 1 <= len(self.public) <= MAX_CHAIN
@@ -98,7 +94,7 @@ class SecretValue:
             complete = len(self.public) == 1 and not (is_public and self.private)
         if self.kind is SecretKind.IMPORT or not complete:
             raise MalformedError(what=what, detail=f"not a value of kind {self.kind}")
-        if self.kind in _RAW_KINDS:
+        if self.kind in RAW_KINDS:
             return
         key = self.public_key(what)
         if self.kind is SecretKind.JWT_KEY and not isinstance(key, JWTPublicKey):

@@ -9,7 +9,7 @@ from accord.service._openapi import openapi
 from accord.service._postgres import open_postgres
 from accord.service._server import STORE_LABEL, serve
 from accord.service._sqlite_store import SQLiteStore
-from accord.service._store import Store
+from accord.service._store import Store, Stored
 
 __all__ = [
     "STORE_LABEL",
@@ -17,6 +17,7 @@ __all__ = [
     "MemoryStore",
     "SQLiteStore",
     "Store",
+    "Stored",
     "TrustService",
     "create_app",
     "open_postgres",

@@ -13,7 +13,6 @@ from accord.errors import (
     AccordError,
     MalformedError,
     PeerExchangeError,
-    SecretValueError,
     SignatureInvalidError,
     WrongBoardError,
 )
@@ -175,9 +174,8 @@ class Exchange:
     async def _sealed(
         self, host: BoardHost, request: ExchangeRequest, envelope: Envelope, policy: Policy
     ) -> bytes:
-        value = await self._parts.secret(host.board, secret_name(policy.digest, request.secret))
-        if value is None:
-            raise SecretValueError(name=request.secret, detail="it is not there")
+        place = secret_name(policy.digest, request.secret)
+        value = await self._parts.value(host.board, place, name=request.secret)
         exported = ExportedSecret(
             board=host.board,
             policy=policy.name,

@@ -16,8 +16,6 @@ _LOGGERS = (LOGGER, "asyncio")
 
 REQUESTS = logging.getLogger(f"{LOGGER}.requests")
 
-LEVELS = ("error", "warning", "info")
-
 STANDARD_ERROR = "-"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from accord.encoding import Digest, Envelope, JSONValue
+from accord.errors import SecretValueError
 from accord.evidence import Attester
 from accord.identity import Keyset, sign_statement
 from accord.release import Challenges
@@ -50,4 +51,11 @@ class Parts:
             self._recent[board, name] = value
             if len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
+        return value
+
+    async def value(self, board: Digest, place: str, *, name: str) -> bytes:
+        """`secret`. Raises ``SecretValueError``, which says ``name``, where it is not there."""
+        value = await self.secret(board, place)
+        if value is None:
+            raise SecretValueError(name=name, detail="it is not there")
         return value

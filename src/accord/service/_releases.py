@@ -250,10 +250,8 @@ class Releases:
             if use.source.startswith(_PEER):
                 values[use.name] = agreed.prepared.peers[use.name].value
                 continue
-            stored = await self._parts.secret(host.board, stored_as(policy, use))
-            if stored is None:
-                raise SecretValueError(name=use.name, detail="it is not there")
-            values[use.name] = stored
+            place = stored_as(policy, use)
+            values[use.name] = await self._parts.value(host.board, place, name=use.name)
         named = {item.name for _, text in service.templates() for item in names_in(text)}
         if AUTHORITY in named:
             authority = await self._authority(host, policy)
@@ -261,9 +259,8 @@ class Releases:
         return values
 
     async def _authority(self, host: BoardHost, policy: Policy) -> PolicyAuthority:
-        stored = await self._parts.secret(host.board, authority_name(policy.digest))
-        if stored is None:
-            raise SecretValueError(name=AUTHORITY, detail="it is not there")
+        place = authority_name(policy.digest)
+        stored = await self._parts.value(host.board, place, name=AUTHORITY)
         return PolicyAuthority.from_bytes(stored, board=host.board, policy=policy.name)
 
     async def _certify(
@@ -284,9 +281,7 @@ class Releases:
             place = deposit_name(record.offered_by) if record is not None else ""
         else:
             place = secret_name(policy.digest, service.totp)
-        stored = await self._parts.secret(host.board, place)
-        if stored is None:
-            raise SecretValueError(name=service.totp, detail="it is not there")
+        stored = await self._parts.value(host.board, place, name=service.totp)
         return SecretValue.from_bytes(stored, what=f"secret {service.totp}").private
 
     # --- leases ----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from accord.encoding import Digest, sha256
-from accord.errors import SecretValueError
 from accord.evidence import Evidence, evaluate, sign_jwt
 from accord.policy import FORMATS, Assurance
 from accord.release import Guest, decide_resource, verify_guest
@@ -65,9 +64,8 @@ class Resources:
         }
         host.stage(self._parts.sign("resource-release", release.to_json()), objects=objects)
         await host.settled()
-        stored = await self._parts.secret(host.board, stored_as(enacted, release.secret))
-        if stored is None:
-            raise SecretValueError(name=secret, detail="it is not there")
+        place = stored_as(enacted, release.secret)
+        stored = await self._parts.value(host.board, place, name=secret)
         value = SecretValue.from_bytes(stored, what=f"secret {secret}")
         # Guests expect the bytes themselves; text is for templates.
         form = "bin" if "bin" in FORMATS[value.kind] else None

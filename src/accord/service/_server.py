@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import resource
 import socket
@@ -28,6 +29,8 @@ from accord.service.kbs import KeyBroker
 
 STORE_LABEL = "accord/trust-service/store/v1"
 """What the sealing key of the store is derived for."""
+
+_PR_SET_DUMPABLE = 4
 
 
 class ChannelProtocol(DistrustfulProtocol):
@@ -66,6 +69,18 @@ def server_config(app: ASGIApp, tls: TLSIdentity) -> uvicorn.Config:
     )
 
 
+def _keep_memory_private() -> None:
+    """No core files, and no other process of this user attaches: either would get every key.
+
+    Raises ``OSError``.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    no = ctypes.c_ulong(0)
+    if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, no, no, no, no) != 0:
+        message = "the kernel does not keep other processes out of this one"
+        raise OSError(message)
+
+
 @contextmanager
 def _logging(file: str, level: str) -> Iterator[None]:
     handler = start_logging(file, level)
@@ -93,9 +108,9 @@ def serve(
 
     ``log_level`` info writes a line for each request. Guests of the Key Broker protocol are
     answered for ``kbs_board``. Raises ``KBSMissingError``, and ``OSError`` where the log or the
-    address cannot be opened.
+    address cannot be opened, or the kernel does not keep other processes out.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A core file would hold every key.
+    _keep_memory_private()
     tls = TLSIdentity.generate()
     with _logging(log_file, log_level), socket.create_server((host, port)) as listener:
         # Inherited by every connection: without it each answer waits 40 ms for a delayed ACK.

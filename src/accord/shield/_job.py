@@ -9,7 +9,7 @@ from pathlib import Path
 
 from accord.client import TrustSession
 from accord.encoding import Digest
-from accord.errors import ChannelLevelError, GrantError, ReplyError
+from accord.errors import GrantError
 from accord.identity import VerifyKey
 from accord.policy import Assurance, Channel
 from accord.release import RunOutput
@@ -31,8 +31,8 @@ class Job:
     memory: Path
     """Where private memory is mounted."""
 
-    channel: Channel | None = None
-    """``None``: the best that the connection has."""
+    channel: Channel = Channel.L2
+    """Never less than this: nobody on the way can have it lowered."""
 
     token: bytes | None = field(default=None, repr=False)
     """The instance token, for a service that needs one."""
@@ -60,17 +60,8 @@ class RunReport:
 
 
 def open_session(job: Job) -> TrustSession:
-    """The attested trust service, at channel level 2 where the connection has an exporter.
-
-    Whoever makes us fall back to level 1 gains nothing: a policy that needs level 2 releases
-    nothing to less. Raises CHN and ATT errors.
-    """
-    if job.channel is not None:
-        return TrustSession.open(job.url, job.board, channel=job.channel)
-    try:
-        return TrustSession.open(job.url, job.board, channel=Channel.L2)
-    except (ChannelLevelError, ReplyError):
-        return TrustSession.open(job.url, job.board, channel=Channel.L1)
+    """The attested trust service. Raises CHN and ATT errors."""
+    return TrustSession.open(job.url, job.board, channel=job.channel)
 
 
 def open_again(job: Job, log_key: VerifyKey) -> TrustSession:

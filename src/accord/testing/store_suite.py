@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from accord.encoding import sha256
 from accord.errors import NotWriterError, StoreConflictError
-from accord.service._store import Store, Stored
+from accord.service import Store, Stored
 
 BOARD = sha256(b"the genesis of a board")
 OTHER = sha256(b"the genesis of another board")

@@ -39,7 +39,7 @@ from accord.board import (
     UpdateMember,
     read_action,
 )
-from accord.encoding import Digest, Fields
+from accord.encoding import Digest, Fields, base64_encode
 from accord.errors import (
     ApprovalsMissingError,
     ConstitutionError,
@@ -52,6 +52,7 @@ from accord.errors import (
     ProposalClosedError,
     ProposalImpossibleError,
     ProposalTimeError,
+    SecretFormatError,
     SignatureInvalidError,
     StaleStatementError,
     TooManyProposalsError,
@@ -523,6 +524,48 @@ def test_parent_and_child_come_together_and_go_stale_together() -> None:
 
 
 # --- automated members, public parts ---------------------------------------------------------
+
+
+def test_wrong_format_of_an_import_is_refused_before_anybody_votes() -> None:
+    """Where the exporter is known: in force on this board, or in the same proposal."""
+
+    def importer(form: str, **spec: Any) -> EnactPolicy:
+        imported = {"kind": "import", "policy": "vault", "secret": "token", **spec}
+        train = service_json(environment={"T": f"{{{{ accord.imported:{form} }}}}"})
+        return enacting(secrets={"imported": imported}, services={"train": train})
+
+    def exporter(**kind: Any) -> EnactPolicy:
+        return enacting(name="vault", secrets={"token": kind}, services={})
+
+    random, pair = exporter(kind="ascii"), exporter(kind="jwt-key", algorithm="ES256")
+    made = world()
+    early = made.propose(actions=(importer("jwk"),), title="nobody knows yet")
+    for actions in ((random, importer("jwk")), (importer("jwk"), random)):
+        with made.refuses(SecretFormatError, "train.environment.T.*imported.*jwk.*text, hex"):
+            made.propose(actions=actions)
+    made.propose(actions=(importer("jwk"), pair), title="fits")
+    decide(made, random)
+    with made.refuses(SecretFormatError, "imported"):
+        made.propose(actions=(importer("jwk"),))
+    peer = {"board": digest("b"), "log_key": base64_encode(bytes(32)), "url": "https://a.example"}
+    made.propose(actions=(importer("jwk", service=peer),), title="of a peer")
+    made.propose(actions=(importer("hex"),), title="fits as well")
+
+    made.vote("ann", early)  # What became known later keeps nobody from deciding.
+
+
+def test_first_version_and_its_predecessor_are_told_apart_in_words() -> None:
+    """Where there is nothing before it, or where it names nothing."""
+    made = world()
+    with made.refuses(StaleStatementError, "written against sha256:.*, but nothing is current"):
+        made.propose(policy_json(predecessor=digest("none")))
+    decide(made, enacting())
+    with made.refuses(StaleStatementError, "written against nothing, but sha256:"):
+        made.propose(policy_json(purpose="other"))
+
+
+def enacting(**changes: Any) -> EnactPolicy:
+    return EnactPolicy(Policy.from_json(policy_json(**changes)))
 
 
 def test_automated_member_needs_evidence_with_each_ballot() -> None:

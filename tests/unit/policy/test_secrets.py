@@ -24,7 +24,6 @@ from accord.policy import (
     SecretKind,
     SecretSpec,
     carried_over,
-    check_format,
     check_template,
     names_in,
     read_exports,
@@ -416,9 +415,9 @@ def test_own_certificates_exist_where_the_service_has_them() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in SecretKind if kind is not SecretKind.IMPORT])
 def test_each_kind_has_a_default_that_fits_everywhere(kind: SecretKind) -> None:
     """A template without a format works in arguments too."""
-    spec = SecretSpec(kind=kind)
-    check_format(spec, FORMATS[kind][0], name="a", where="here", file=False)
-    check_format(spec, None, name="a", where="here", file=False)
+    secrets = {"a": SecretSpec(kind=kind)}
+    check_template(f"{{{{ accord.a:{FORMATS[kind][0]} }}}}", secrets, where="here")
+    check_template("{{ accord.a }}", secrets, where="here")
 
 
 def test_errors_show_names_and_no_values() -> None:

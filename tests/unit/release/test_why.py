@@ -213,9 +213,42 @@ def test_refusal_of_now_is_the_refusal_of_the_gate(world: World) -> None:
     found = asset(world, "ann/records")
 
     assert [record.stop.reason for record in found.stops] == ["doubts"]
+    assert asset(world, "bob/records").stops == ()
     assert "(accord-REL-012)" in str(found.recipients[0].refusal)
     world.withdraw("ann/records")
     assert asset(world, "ann/records").recipients[0].allowances[0].withdrawn
+
+
+def test_only_stops_that_concern_it_are_shown(world: World) -> None:
+    """Of what gets it, of what is needed with it, and of runs that have it; of nothing else."""
+    release = world.release(service="idle")
+    for scope in ("policy:other", "asset:bob/records", "asset:lab/code", f"run:{release.run}"):
+        stop = ExecutionStop(world.board, "bob", scope, scope, NOW)
+        world.say("execution-stop", stop.to_json(), "bob")
+
+    def scopes(found: Explanation) -> list[str]:
+        return [record.stop.scope for record in found.stops]
+
+    assert scopes(asset(world, "ann/records")) == ["asset:lab/code", f"run:{release.run}"]
+    assert scopes(asset(world, "bob/password")) == ["asset:lab/code"]
+    assert scopes(asset(world, "bob/records")) == ["asset:bob/records"]
+    assert scopes(secret(world, "vault", "token")) == ["asset:lab/code"]
+    stop = ExecutionStop(world.board, "bob", "policy:vault", "leak", NOW)
+    world.say("execution-stop", stop.to_json(), "bob")
+
+    assert scopes(secret(world, "vault", "token")) == ["asset:lab/code", "policy:vault"]
+    assert scopes(asset(world, "bob/password")) == ["asset:lab/code"]
+
+
+def test_rule_that_holds_for_two_policies_is_told_once(world: World) -> None:
+    """The constitution does not become longer with every link of a chain."""
+    (recipient,) = secret(world, "vault", "token").recipients
+
+    assert [source for source, _ in recipient.changed_by] == [
+        "constitution, policy.enact",
+        "constitution, constitution.replace",
+        "policy vault, access.update",
+    ]
 
 
 def test_results_that_are_offered_are_followed() -> None:

@@ -34,12 +34,11 @@ from accord.errors import (
     GrantError,
     OutputRefusedError,
     ProgramFailedError,
-    ReplyError,
     RunStoppedError,
     UnknownSecretError,
     UnreachableError,
 )
-from accord.policy import Channel, SecretKind
+from accord.policy import SecretKind
 from accord.release import Grant, RunOutcome, shield_binding
 from accord.secrets import PolicyAuthority, SecretValue
 from accord.shield import Job, PrivateMemory, RunReport, _export, _injection, _launch, _memory
@@ -321,38 +320,6 @@ def test_second_factors_are_sent_and_bound(job: Job, monkeypatch: pytest.MonkeyP
     assert repr(token) not in repr(job)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "failure", "tried"),
-    [
-        pytest.param(None, None, [Channel.L2], id="best"),
-        pytest.param(None, ReplyError(detail="x"), [Channel.L2, Channel.L1], id="refused"),
-        pytest.param(
-            None, ChannelLevelError(level="L2", detail="x"), [Channel.L2, Channel.L1], id="no-exp"
-        ),
-        pytest.param(Channel.L1, None, [Channel.L1], id="asked-for-1"),
-        pytest.param(Channel.L2, None, [Channel.L2], id="asked-for-2"),
-    ],
-)
-def test_channel_level_is_the_best_unless_said_otherwise(
-    job: Job,
-    monkeypatch: pytest.MonkeyPatch,
-    wanted: Channel | None,
-    failure: AccordError | None,
-    tried: list[Channel],
-) -> None:
-    """What was asked for is never silently less."""
-    seen = []
-
-    def opened(_url: str, _board: str, *, channel: Channel) -> None:
-        seen.append(channel)
-        if failure is not None and channel is Channel.L2:
-            raise failure
-
-    monkeypatch.setattr(TrustSession, "open", opened)
-    open_session(dataclasses.replace(job, channel=wanted))
-    assert seen == tried
-
-
 def test_level_that_was_asked_for_is_not_lowered(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail closed: ``--channel L2`` means it."""
 
@@ -361,7 +328,7 @@ def test_level_that_was_asked_for_is_not_lowered(job: Job, monkeypatch: pytest.M
 
     monkeypatch.setattr(TrustSession, "open", refusing)
     with pytest.raises(ChannelLevelError):
-        open_session(dataclasses.replace(job, channel=Channel.L2))
+        open_session(job)
 
 
 def test_service_with_another_log_key_is_not_spoken_to(
