@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from accord.channel import PinnedContext, Side, binder, connect, from_problem
 from accord.encoding import (
     Fields,
     JSONValue,
+    base64_decode,
     canonical_json,
     parse_json,
 )
@@ -25,11 +27,15 @@ from accord.errors import (
     TooLargeError,
     UnreachableError,
 )
+from accord.evidence import Purpose
 
 MAX_REPLY_BYTES = 64 << 20
 """Largest reply: a log of some ten thousand entries, in base64."""
 
 TIMEOUT_S = 30.0
+
+NONCE_AGE_S = 60.0
+"""For how long a nonce is kept for later; half of what it lives at the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Reply:
     status: int
     content: bytes
     timing: str
+    nonce: str
+    """A nonce for the request after this one, where we asked for it and got it."""
 
 
 class _HTTP(HTTPConnection):
@@ -91,6 +99,7 @@ class Connection:
         self.prove: Callable[[], None] | None = None
         """What a new TLS connection has to pass before anything else is sent (level 2)."""
 
+        self._next: tuple[Purpose, bytes, float] | None = None
         self.context = PinnedContext()
         port = port or _HTTP.default_port
         self._http = _HTTP(host, port, self.context, public_only=public_only)
@@ -122,15 +131,31 @@ class Connection:
         path: str,
         document: JSONValue | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        next_nonce: Purpose | None = None,
     ) -> Reply:
-        """One exchange. Raises ``UnreachableError`` or the error that the peer reports."""
+        """One exchange; ``next_nonce`` is what `take_nonce` will be asked for.
+
+        Raises ``UnreachableError`` or the error that the peer reports.
+        """
         body = None if document is None else canonical_json(document)
-        reply = self._exchange(method, path, body, headers or {})
+        asked = {} if next_nonce is None else {"Accord-Next-Nonce": next_nonce.value}
+        reply = self._exchange(method, path, body, {**(headers or {}), **asked})
+        if next_nonce is not None and reply.nonce:
+            nonce = base64_decode(reply.nonce, what="nonce")
+            self._next = (next_nonce, nonce, time.monotonic())
         if reply.status < HTTPStatus.BAD_REQUEST:
             return reply
         if not self.attested:  # Its words could be anybody's, so could its error codes.
             raise ReplyError(detail=f"HTTP status {reply.status} before it proved who it is")
         raise from_problem(parse_reply(reply.content))
+
+    def take_nonce(self, purpose: Purpose) -> bytes | None:
+        """The nonce that came with an earlier answer, once, while the peer surely knows it."""
+        found, self._next = self._next, None
+        if found is None or found[0] is not purpose or self._http.sock is None:
+            return None
+        return found[1] if time.monotonic() - found[2] < NONCE_AGE_S else None
 
     def open(self) -> None:
         """Opens a connection if there is none; what it has to prove, it proves first.
@@ -139,6 +164,7 @@ class Connection:
         """
         if self._http.sock is not None:
             return
+        self._next = None  # Who answers now may know of none.
         with self._reported():
             self._http.connect()
         if self.prove is not None:
@@ -180,10 +206,24 @@ class Connection:
         if answer.length:  # `read` returns what came before the end, and does not complain.
             self._http.close()
             raise UnreachableError(url=self.url, detail="the answer was cut off")
-        return Reply(answer.status, content, answer.getheader("Server-Timing", ""))
+        return Reply(
+            answer.status,
+            content,
+            answer.getheader("Server-Timing", ""),
+            answer.getheader("Replay-Nonce", ""),
+        )
 
-    def fields(self, method: str, path: str, document: JSONValue | None = None) -> Fields:
-        return Fields(parse_reply(self.send(method, path, document).content), f"reply to {path}")
+    def fields(
+        self,
+        method: str,
+        path: str,
+        document: JSONValue | None = None,
+        *,
+        next_nonce: Purpose | None = None,
+    ) -> Fields:
+        """`send`, and the answer as a JSON object. Raises ``ReplyError``, too."""
+        reply = self.send(method, path, document, next_nonce=next_nonce)
+        return Fields(parse_reply(reply.content), f"reply to {path}")
 
 
 def parse_reply(content: bytes) -> JSONValue:

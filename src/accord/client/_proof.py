@@ -60,13 +60,14 @@ def prove_service(
 
 
 def prove_first(
-    connection: Connection, board: Digest, channel: Channel
+    connection: Connection, board: Digest, channel: Channel, purpose: Purpose
 ) -> tuple[Genesis, Keyset, AttestationResult]:
     """`prove_service` for a caller who has the board's digest alone: the peer sends the rest.
 
+    ``purpose`` is what the caller will need a nonce for, which comes along.
     Raises ``GenesisError`` where that is another genesis, CHN and ATT errors.
     """
-    proof, rest = _asked(connection, board, channel, with_genesis=True)
+    proof, rest = _asked(connection, board, channel, with_genesis=True, next_nonce=purpose)
     genesis = _verified_genesis(canonical_json(rest.take("genesis")))
     rest.end()
     if genesis.digest != board:
@@ -82,7 +83,12 @@ def _verified_genesis(envelope: bytes) -> Genesis:
 
 
 def _asked(
-    connection: Connection, board: Digest, channel: Channel, *, with_genesis: bool = False
+    connection: Connection,
+    board: Digest,
+    channel: Channel,
+    *,
+    with_genesis: bool = False,
+    next_nonce: Purpose | None = None,
 ) -> tuple[_Proof, Fields]:
     # A fresh nonce, so that the evidence is of now.
     nonce = os.urandom(NONCE_BYTES)
@@ -91,7 +97,7 @@ def _asked(
         request["level"] = 2
     if with_genesis:
         request["genesis"] = True
-    fields = connection.fields("POST", "/v1/attest", request)
+    fields = connection.fields("POST", "/v1/attest", request, next_nonce=next_nonce)
     keyset = Keyset.from_fields(fields.object("keyset"))
     return _Proof(nonce, keyset, Evidence.from_fields(fields.object("evidence"))), fields
 

@@ -87,15 +87,17 @@ class TrustSession:
         *,
         channel: Channel = Channel.L2,
         public_only: bool = False,
+        purpose: Purpose = Purpose.RELEASE,
     ) -> TrustSession:
         """Fetches the genesis that ``board`` names, and attests the service by it.
 
+        ``purpose`` is that of the first challenge, which comes along and saves a round trip.
         With ``public_only`` no address of this machine or of its own network is called.
         Raises ``GenesisError`` where the service has another, CHN and ATT errors.
         """
         connection = Connection(url, public_only=public_only)
         with connection.closed_on_failure():
-            genesis, keyset, result = prove_first(connection, board, channel)
+            genesis, keyset, result = prove_first(connection, board, channel, purpose)
             return cls._attested(connection, genesis, keyset, result, channel)
 
     @classmethod
@@ -185,6 +187,9 @@ class TrustSession:
 
     def challenge(self, purpose: Purpose = Purpose.RELEASE) -> bytes:
         """A nonce for one request of this purpose."""
+        kept = self._connection.take_nonce(purpose)
+        if kept is not None:
+            return kept
         wanted = {"purpose": purpose.value}
         fields = self._connection.fields("POST", f"{self._path}/challenges", wanted)
         nonce = fields.data("nonce", size=NONCE_BYTES)
@@ -192,13 +197,19 @@ class TrustSession:
         fields.end()
         return nonce
 
-    def release(self, request: ReleaseRequest) -> tuple[bytes, str]:
+    def release(self, request: ReleaseRequest, *, another: bool = False) -> tuple[bytes, str]:
         """The sealed grant, and the service's own timing of its steps (Server-Timing).
 
+        ``another`` says that a request for one more release follows, whose nonce comes along.
         Raises what the service refuses it with; where it explains that, its word is verified.
         """
         with self._refusals_verified(request.nonce):
-            reply = self._connection.send("POST", f"{self._path}/releases", request.to_json())
+            reply = self._connection.send(
+                "POST",
+                f"{self._path}/releases",
+                request.to_json(),
+                next_nonce=Purpose.RELEASE if another else None,
+            )
         fields = Fields(parse_reply(reply.content), "reply to release")
         sealed = fields.data("sealed", limit=MAX_REPLY_BYTES)
         fields.end()

@@ -88,7 +88,7 @@ def _reasons(claims: Claims, variant: AttestationVariant, now: datetime) -> _Fou
 def _policy_id(variants: Sequence[AttestationVariant]) -> str:
     """The variant that admits; of a refusal, the list of those that all refuse."""
     if len(variants) == 1:
-        return "urn:accord:attestation-variant:" + sha256(canonical_json(variants[0].to_json()))
+        return "urn:accord:attestation-variant:" + variants[0].digest
     listed = canonical_json([variant.to_json() for variant in variants])
     return "urn:accord:attestation-variants:" + sha256(listed)
 

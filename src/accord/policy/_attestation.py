@@ -7,10 +7,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import TypeVar
 
-from accord.encoding import Fields, JSONValue, format_time, parse_name
+from accord.encoding import (
+    Digest,
+    Fields,
+    JSONValue,
+    canonical_json,
+    format_time,
+    parse_name,
+    sha256,
+)
 from accord.errors import MalformedError
 from accord.policy._components import ComponentRule, hex_octets, unique
 from accord.policy.families import FAMILIES, Family, FamilyFields, Scalar
@@ -51,7 +60,7 @@ def _nothing() -> Mapping[str, T]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttestationVariant:
     """One acceptable environment: every factor named here must hold.
 
@@ -108,6 +117,11 @@ class AttestationVariant:
             "parts": {name: part.to_json() for name, part in self.parts.items()},
         }
         return written | {name: value for name, value in optional.items() if value}
+
+    @cached_property
+    def digest(self) -> Digest:
+        """SHA-256 of its canonical JSON."""
+        return sha256(canonical_json(self.to_json()))
 
 
 def _read(fields: Fields, *, part: bool) -> AttestationVariant:

@@ -80,7 +80,9 @@ class Exchange:
             # (1) The other service is the one that its board accepts, and the one we pinned.
             # Members choose the address: our own network is not theirs to look around in.
             public = not self._parts.private_peers
-            with TrustSession.open(peer.url, peer.board, public_only=public) as session:
+            with TrustSession.open(
+                peer.url, peer.board, public_only=public, purpose=Purpose.EXCHANGE
+            ) as session:
                 if session.keyset.verify_key != peer.log_key:
                     raise SignatureInvalidError(what="log", expected=peer.log_key.key_id)
                 # (2) We prove to it who we are, for this secret and this policy's version.

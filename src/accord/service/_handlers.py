@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from starlette.responses import Response
 
 from accord import __version__
@@ -19,9 +21,11 @@ from accord.encoding import (
 from accord.errors import (
     AccordError,
     MalformedError,
+    NonceError,
     NoSuchRouteError,
     PreconditionFailedError,
     PreconditionRequiredError,
+    UnknownBoardError,
 )
 from accord.evidence import Evidence, Purpose
 from accord.identity import verify_statement
@@ -36,12 +40,32 @@ from accord.service._metrics import Metrics
 from accord.service._openapi import openapi
 from accord.service._readers import Readers
 from accord.service._releases import Timings
+from accord.service._routes import NEXT_NONCE, REPLAY_NONCE
 from accord.service._statements import MAX_SEALED
 
 _PURPOSES = frozenset({Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE})
 """What challenges are for; other evidence answers a nonce of whoever asks us."""
 
 _LOCAL = frozenset({"127.0.0.1", "::1"})
+
+
+def _purpose(fields: Fields) -> Purpose:
+    purpose = fields.choice("purpose", Purpose)
+    if purpose not in _PURPOSES:
+        raise MalformedError(what="request.purpose", detail="nobody answers such a challenge")
+    return purpose
+
+
+def _next_purpose(call: Call) -> Purpose | None:
+    """What the caller will need a nonce for. Raises ``MalformedError``."""
+    wanted = call.header(NEXT_NONCE.name)
+    return None if wanted is None else _purpose(Fields({"purpose": wanted}, "request"))
+
+
+def _add_nonce(answer: Response, service: TrustService, host: BoardHost, purpose: Purpose) -> None:
+    with contextlib.suppress(NonceError):  # Whoever gets none asks for one.
+        nonce, _ = service.challenge(host, purpose)
+        answer.headers[REPLAY_NONCE] = base64_encode(nonce)
 
 
 class ServiceHandlers:
@@ -106,7 +130,14 @@ class ServiceHandlers:
             connection=call.connection,
         )
         keyset = self._service.keyset
-        return reply({"keyset": keyset.to_json(), "evidence": evidence.to_json(), **genesis})
+        answer = reply({"keyset": keyset.to_json(), "evidence": evidence.to_json(), **genesis})
+        purpose = _next_purpose(call)
+        if purpose is not None:
+            with contextlib.suppress(UnknownBoardError):  # Anybody may attest us for any board.
+                host = await self._service.host(board)
+                self._governor.board(board)
+                _add_nonce(answer, self._service, host, purpose)
+        return answer
 
     async def _genesis(self, call: Call, board: Digest) -> dict[str, JSONValue]:
         host = await self._service.host(board)
@@ -153,15 +184,14 @@ class BoardHandlers:
             document = parse_json(body, what="request", limit=call.route.max_body)
             fields = Fields(document, "request")
             if fields.has("purpose"):
-                purpose = fields.choice("purpose", Purpose)
+                purpose = _purpose(fields)
             fields.end()
-        if purpose not in _PURPOSES:
-            raise MalformedError(what="request.purpose", detail="nobody answers such a challenge")
         nonce, expires = self._service.challenge(host, purpose)
         return reply({"nonce": base64_encode(nonce), "expires": format_time(expires)})
 
     async def release(self, call: Call) -> Response:
         host, timings = await self._readers.host(call), Timings()
+        purpose = _next_purpose(call)
         try:
             with timings.stage("parse"):
                 wanted = ReleaseRequest.from_json(await call.document())
@@ -174,6 +204,8 @@ class BoardHandlers:
         answer.headers["Server-Timing"] = ", ".join(
             f"{step};dur={duration:.3f}" for step, duration in timings.steps
         )
+        if purpose is not None:
+            _add_nonce(answer, self._service, host, purpose)
         return answer
 
     async def lease(self, call: Call) -> Response:

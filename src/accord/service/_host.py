@@ -75,6 +75,7 @@ class BoardHost:
         self.board: Digest = self.machine.board.board
         self._commit: GroupCommit | None = None
         self._halted = ""
+        self._accepted: object = None
         self.environment: Claims | None = None
         """Where this service runs, as the board's anchors prove it; known to its writer."""
 
@@ -159,10 +160,15 @@ class BoardHost:
         accepted, environment = self.machine.board.charter.service, self.environment
         if environment is None:
             raise ServiceDismissedError(board=self.board)
+        now = self.now()
+        asked = (environment, accepted, now)
+        if self._accepted == asked:  # Each release asks twice, and most within this second.
+            return
         try:
-            appraise(environment, accepted, now=self.now())
+            appraise(environment, accepted, now=now)
         except AppraisalError as exc:
             raise ServiceDismissedError(board=self.board) from exc
+        self._accepted = asked
 
     def now(self) -> datetime:
         """Whole seconds, never before the last entry: the log's time does not go back."""

@@ -8,7 +8,15 @@ import re
 from accord import __version__
 from accord.encoding import JSONValue
 from accord.service._openapi_schemas import SCHEMAS
-from accord.service._routes import JSON, ROUTES, Auth, Parameter, Route
+from accord.service._routes import (
+    JSON,
+    NEXT_NONCE,
+    REPLAY_NONCE,
+    ROUTES,
+    Auth,
+    Parameter,
+    Route,
+)
 
 PROBLEM = "application/problem+json"
 
@@ -108,8 +116,14 @@ def _answer(route: Route) -> JSONValue:
         "description": "What was asked for",
         "content": _content(route.media_type, route.reply),
     }
-    if route.etag:
-        answer["headers"] = {"ETag": {"schema": {"$ref": "#/components/schemas/ETag"}}}
+    named = {"ETag": "ETag"} if route.etag else {}
+    if NEXT_NONCE in route.parameters:
+        named[REPLAY_NONCE] = "Nonce"
+    if named:
+        answer["headers"] = {
+            name: {"schema": {"$ref": f"#/components/schemas/{schema}"}}
+            for name, schema in named.items()
+        }
     return answer
 
 

@@ -59,6 +59,12 @@ _BASE: Mapping[str, JSONValue] = {
     "Time": _text(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"),
     "Base64": _text(pattern="^[A-Za-z0-9+/]*={0,2}$"),
     "Nonce": _bytes(32),
+    "NoncePurpose": _text(
+        enum=[
+            purpose.value
+            for purpose in (Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE)
+        ]
+    ),
     "Count": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
     "PageSize": {"type": "integer", "minimum": 1, "maximum": PAGE_ENTRIES},
     "ETag": _text(pattern=r'^(\*|"sha256:[0-9a-f]{64}")$'),
@@ -102,12 +108,7 @@ _REQUESTS: Mapping[str, JSONValue] = {
     ),
     "ChallengeRequest": _object(
         ("purpose",),
-        purpose=_text(
-            enum=[
-                purpose.value
-                for purpose in (Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE)
-            ]
-        ),
+        purpose=_ref("NoncePurpose"),
     ),
     "ReleaseRequest": _object(
         ("channel", "token", "otp", "tls_spki"),

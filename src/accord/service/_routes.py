@@ -89,6 +89,13 @@ _LOG_PAGE = (
     Parameter("limit", "PageSize", "Most entries of the page."),
     Parameter("size", "Count", "Size of the log that the checkpoint is to cover."),
 )
+NEXT_NONCE = Parameter(
+    "Accord-Next-Nonce", "NoncePurpose", "Ask for a nonce with the answer.", header=True
+)
+"""The answer then has it as `REPLAY_NONCE` (RFC 8555, section 6.5.1): a round trip less."""
+
+REPLAY_NONCE = "Replay-Nonce"
+
 _KNOWN = Parameter("If-None-Match", "ETag", "What the caller has: 304 if it is that.", header=True)
 _CONDITIONS = (
     Parameter("If-Match", "ETag", "ETag of the version that the new one replaces.", header=True),
@@ -141,6 +148,7 @@ _SERVICE = (
         request="AttestRequest",
         reply="Attestation",
         max_body=4 * KIB,
+        parameters=(NEXT_NONCE,),
     ),
     Route(
         handler="claim",
@@ -232,6 +240,7 @@ _LOG = (
         request="ReleaseRequest",
         reply="Sealed",
         max_body=DOCUMENT_BYTES,
+        parameters=(NEXT_NONCE,),
     ),
     Route(
         handler="lease",

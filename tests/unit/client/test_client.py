@@ -46,6 +46,7 @@ from accord.errors import (
     UnreachableError,
     VolumeSourceError,
 )
+from accord.evidence import Purpose
 from accord.identity import FileIdentity
 from accord.release import Machine
 
@@ -349,3 +350,32 @@ def test_an_idle_connection_that_was_dropped_is_opened_again(board: Board) -> No
         again, _, _ = member.read(session)
 
     assert first.size == again.size
+
+
+def test_a_nonce_that_came_along_is_used_once(board: Board) -> None:
+    """The first challenge costs no round trip; it is not used for anything else, or again."""
+    board.enact({"ann/data": board.offer("ann", "data")})
+    with TrustSession.open(board.url, board.genesis.digest) as session:
+        kept = session._connection._next
+        assert kept is not None
+        assert session.challenge() == kept[1]
+        request = board.request(session)
+        session.release(request, another=True)
+        session.release(board.request(session), another=True)
+        following = session._connection._next
+        assert following is not None
+        assert session.challenge(Purpose.LEASE) != following[1]
+        assert session.challenge() != following[1]
+
+
+def test_a_nonce_of_a_connection_that_was_lost_is_forgotten(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever answers the next one may know of none; and none is kept until it is dead."""
+    with TrustSession.open(board.url, board.genesis.digest) as session:
+        connection = session._connection
+        connection.close()
+        assert session._connection.take_nonce(Purpose.RELEASE) is None
+    with TrustSession.open(board.url, board.genesis.digest) as session:
+        monkeypatch.setattr(_connection, "NONCE_AGE_S", 0.0)
+        assert session._connection.take_nonce(Purpose.RELEASE) is None

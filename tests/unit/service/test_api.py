@@ -395,6 +395,28 @@ def test_challenges_are_for_what_the_service_answers(api: API) -> None:
     assert [ask({"other": 1}), ask([])] == [422, 422]
 
 
+def test_a_nonce_comes_with_an_answer_for_those_who_ask(
+    api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is for the purpose that was named; who gets none may still ask for one."""
+
+    def ask(purpose: str | None, *, board: str = api.genesis.digest) -> httpx.Response:
+        document = {"board": board, "nonce": base64_encode(bytes(32))}
+        headers = {} if purpose is None else {"Accord-Next-Nonce": purpose}
+        return api.send("/v1/attest", document, headers)
+
+    first, second = (ask("release").headers["replay-nonce"] for _ in range(2))
+    elsewhere = f"sha256:{64 * '0'}"
+
+    assert first != second
+    assert "replay-nonce" not in ask(None).headers
+    assert "replay-nonce" not in ask("release", board=elsewhere).headers
+    assert ask("log").status_code == ask("anything").status_code == 422
+    monkeypatch.setattr("accord.release._challenges.MAX_OUTSTANDING", 0)
+    full = ask("release")
+    assert (full.status_code, "replay-nonce" in full.headers) == (200, False)
+
+
 def test_the_service_says_what_it_is(api: API) -> None:
     """Version, log key and owner are for everybody who considers using it."""
     version = api.call("GET", "/v1/version").json()
