@@ -9,6 +9,7 @@ from accord.board._action import (
     RemoveMember,
     ReplaceConstitution,
     ReplaceService,
+    ReplaceWitnesses,
     ResumeExecution,
     UpdateMember,
     read_action,
@@ -44,6 +45,7 @@ from accord.board._record import (
 from accord.board._requirements import Needs, check_imports, is_current, needs
 from accord.board._snapshot import MAX_RECORDS, board_to_json, read_board
 from accord.board._state import BoardState
+from accord.board._witness import Witness, WitnessPolicy
 from accord.policy import AFFECTED_OWNERS, Electorate, Rule, RuleKind
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "RemoveMember",
     "ReplaceConstitution",
     "ReplaceService",
+    "ReplaceWitnesses",
     "Requirement",
     "ResumeExecution",
     "Rule",
@@ -91,6 +94,8 @@ __all__ = [
     "StopRecord",
     "Terms",
     "UpdateMember",
+    "Witness",
+    "WitnessPolicy",
     "board_to_json",
     "check_imports",
     "is_current",

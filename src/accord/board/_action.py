@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from accord.board._charter import Charter
 from accord.board._constitution import Action, Constitution
 from accord.board._member import Member
+from accord.board._witness import WitnessPolicy
 from accord.encoding import Digest, Fields, JSONValue
 from accord.policy import AttestationVariant, Policy
 
@@ -95,6 +96,20 @@ class ReplaceService:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaceWitnesses:
+    """Other witnesses, or another quorum of them."""
+
+    action = Action.WITNESSES_REPLACE
+    witnesses: WitnessPolicy
+
+    def to_json(self) -> JSONValue:
+        return {"action": self.action.value, "witnesses": self.witnesses.to_json()}
+
+    def amend(self, charter: Charter) -> Charter:
+        return charter.with_witnesses(self.witnesses)
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeExecution:
     """What a member stopped may go on."""
 
@@ -105,7 +120,14 @@ class ResumeExecution:
         return {"action": self.action.value, "stop": self.stop}
 
 
-Amendment = AddMember | UpdateMember | RemoveMember | ReplaceConstitution | ReplaceService
+Amendment = (
+    AddMember
+    | UpdateMember
+    | RemoveMember
+    | ReplaceConstitution
+    | ReplaceService
+    | ReplaceWitnesses
+)
 """Actions that change the charter."""
 
 ProposedAction = EnactPolicy | Amendment | ResumeExecution
@@ -130,6 +152,8 @@ def read_action(fields: Fields) -> ProposedAction:
         case Action.SERVICE_REPLACE:
             variants = fields.objects("service")
             read = ReplaceService(tuple(map(AttestationVariant.from_fields, variants)))
+        case Action.WITNESSES_REPLACE:
+            read = ReplaceWitnesses(WitnessPolicy.from_fields(fields.object("witnesses")))
         case Action.EXECUTION_RESUME:
             read = ResumeExecution(fields.digest("stop"))
     fields.end()

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from accord.board._constitution import Action, Constitution
 from accord.board._member import Member
+from accord.board._witness import WitnessPolicy
 from accord.encoding import Digest, JSONValue, canonical_json, sha256
 from accord.errors import ConstitutionError, GenesisError
 from accord.identity import VerifyKey
@@ -27,17 +28,23 @@ class Charter:
     service: tuple[AttestationVariant, ...]
     """Which trust services the board accepts."""
 
+    witnesses: WitnessPolicy | None = None
+    """Who must have seen the log before anything leaves; ``None``: nobody (solo)."""
+
     @cached_property
     def digest(self) -> Digest:
         """What proposals are bound to: votes are given knowing who else votes, and how."""
         return sha256(canonical_json(self.to_json()))
 
     def to_json(self) -> JSONValue:
-        return {
+        document: dict[str, JSONValue] = {
             "members": [member.to_json() for _, member in sorted(self.members.items())],
             "constitution": self.constitution.to_json(),
             "service": [variant.to_json() for variant in self.service],
         }
+        if self.witnesses is not None:
+            document["witnesses"] = self.witnesses.to_json()
+        return document
 
     @cached_property
     def roles(self) -> Mapping[str, frozenset[str]]:
@@ -68,6 +75,9 @@ class Charter:
             raise GenesisError(detail=f"there are more than {MAX_MEMBERS} members")
         if not self.service:
             raise GenesisError(detail="there is no acceptable trust service")
+        voters = {member.identity.verify_key for member in listed}
+        if self.witnesses and not voters.isdisjoint(w.key for w in self.witnesses.witnesses):
+            raise GenesisError(detail="a member's key is a witness's as well")
         self.check_rules()
 
     def check_rules(self) -> None:
@@ -108,6 +118,13 @@ class Charter:
     def with_service(self, service: tuple[AttestationVariant, ...]) -> Charter:
         """The charter with other trust services. Raises what `check` raises."""
         return self._checked(replace(self, service=service))
+
+    def with_witnesses(self, witnesses: WitnessPolicy) -> Charter:
+        """The charter with other witnesses; there is no way back to none.
+
+        Raises what `check` raises.
+        """
+        return self._checked(replace(self, witnesses=witnesses))
 
     @staticmethod
     def _checked(charter: Charter) -> Charter:

@@ -25,6 +25,7 @@ class Action(StrEnum):
     MEMBER_UPDATE = "member.update"
     CONSTITUTION_REPLACE = "constitution.replace"
     SERVICE_REPLACE = "service.replace"
+    WITNESSES_REPLACE = "witnesses.replace"
     EXECUTION_RESUME = "execution.resume"
 
 

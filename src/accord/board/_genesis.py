@@ -16,6 +16,7 @@ from types import MappingProxyType
 from accord.board._charter import Charter
 from accord.board._constitution import Constitution
 from accord.board._member import Member
+from accord.board._witness import WitnessPolicy
 from accord.encoding import (
     Digest,
     Envelope,
@@ -40,6 +41,9 @@ class Freshness(StrEnum):
     SOLO = "solo"
     """Nothing: no witnesses. For development, and said so in every result."""
 
+    WITNESSED = "witnessed"
+    """Witnesses: nothing leaves before a quorum of them has seen it."""
+
 
 @dataclass(frozen=True)
 class Genesis:
@@ -54,6 +58,8 @@ class Genesis:
     """Which trust service the founders accept."""
 
     freshness: Freshness
+    witnesses: WitnessPolicy | None = None
+    """The first ones; the board can replace them."""
 
     @classmethod
     def from_json(cls, value: JSONValue) -> Genesis:
@@ -72,6 +78,9 @@ class Genesis:
             anchors=tuple(parse_digest(v, what=w) for w, v in fields.items("anchors")),
             service=tuple(map(AttestationVariant.from_fields, fields.objects("service"))),
             freshness=fields.choice("freshness", Freshness),
+            witnesses=WitnessPolicy.from_fields(fields.object("witnesses"))
+            if fields.has("witnesses")
+            else None,
         )
         fields.end()
         genesis._check(listed)
@@ -82,15 +91,17 @@ class Genesis:
             raise GenesisError(detail="two members have the same name")
         if not self.anchors:
             raise GenesisError(detail="there is no trust anchor")
+        if (self.witnesses is not None) is not (self.freshness is Freshness.WITNESSED):
+            raise GenesisError(detail="freshness is witnessed where there are witnesses")
         self.charter.check()
 
     @cached_property
     def charter(self) -> Charter:
         """What of this the board can change later."""
-        return Charter(self.members, self.constitution, self.service)
+        return Charter(self.members, self.constitution, self.service, self.witnesses)
 
     def to_json(self) -> JSONValue:
-        return {
+        document: dict[str, JSONValue] = {
             "schema": GENESIS_SCHEMA,
             "name": self.name,
             "founded": format_time(self.founded),
@@ -100,6 +111,9 @@ class Genesis:
             "service": [variant.to_json() for variant in self.service],
             "freshness": self.freshness.value,
         }
+        if self.witnesses is not None:
+            document["witnesses"] = self.witnesses.to_json()
+        return document
 
     def to_bytes(self) -> bytes:
         return canonical_json(self.to_json())

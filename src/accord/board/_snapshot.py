@@ -19,6 +19,7 @@ from accord.board._member import Member
 from accord.board._proposal import Ballot, Proposal
 from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus, Requirement
 from accord.board._state import BoardState
+from accord.board._witness import WitnessPolicy
 from accord.encoding import Digest, Fields, JSONValue, format_time, parse_digest
 from accord.errors import MalformedError
 from accord.policy import (
@@ -199,6 +200,7 @@ def _read_charter(fields: Fields) -> Charter:
         MappingProxyType({member.name: member for member in members}),
         Constitution.from_fields(fields.object("constitution")),
         tuple(map(AttestationVariant.from_fields, fields.objects("service"))),
+        WitnessPolicy.from_fields(fields.object("witnesses")) if fields.has("witnesses") else None,
     )
     fields.end()
     charter.check()

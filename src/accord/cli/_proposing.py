@@ -21,6 +21,7 @@ from accord.board import (
     RemoveMember,
     ReplaceConstitution,
     ReplaceService,
+    ReplaceWitnesses,
     ResumeExecution,
     UpdateMember,
 )
@@ -213,6 +214,11 @@ def action_words(item: ProposedAction) -> str:
             return f"constitution.replace by {_digest_of(item.constitution.to_json())}"
         case ReplaceService():
             return f"service.replace by {len(item.service)} accepted environments"
+        case ReplaceWitnesses(witnesses):
+            return (
+                f"witnesses.replace by {witnesses.quorum} of {len(witnesses.groups)} groups, "
+                f"digest {_digest_of(witnesses.to_json())}"
+            )
         case ResumeExecution(stop):
             return f"execution.resume {stop}"
 

@@ -2,7 +2,7 @@
 """The append-only log: entries, Merkle proofs, signed checkpoints. Pure: no I/O, no clock."""
 
 from accord.ledger._checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
-from accord.ledger._entry import MAX_ENTRY_BYTES, Entry
+from accord.ledger._entry import MAX_ENTRY_BYTES, Entry, leaf
 from accord.ledger._ledger import Ledger, LogHead
 from accord.ledger._merkle import (
     EMPTY_ROOT,
@@ -22,6 +22,7 @@ __all__ = [
     "LogHead",
     "MerkleTree",
     "NoteSigner",
+    "leaf",
     "leaf_hash",
     "open_note",
     "parse_vkey",

@@ -14,6 +14,7 @@ from accord.encoding import (
     canonical_json,
     format_time,
     parse_canonical_json,
+    sha256,
 )
 from accord.errors import MalformedError, TooLargeError
 
@@ -22,6 +23,16 @@ MAX_ENTRY_BYTES = 2 * MAX_DOCUMENT_BYTES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Nothing was logged earlier; years of fewer than four digits have two spellings."""
+
+
+def leaf(entry: bytes) -> bytes:
+    """What stands in the tree for an entry: its digest, and so no word of what it says.
+
+    Tiles can be public, an entry may be longer than the 65,535 bytes of an entry bundle, and
+    one that was erased leaves the tree as it is. The signatures in it cannot be guessed, so
+    the digest hides what could be (docs/spec/ledger.md).
+    """
+    return canonical_json({"entry": sha256(entry), "schema": "accord.leaf.v1"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from accord.errors import (
     LogSizeError,
 )
 from accord.ledger._checkpoint import Checkpoint
-from accord.ledger._entry import Entry
+from accord.ledger._entry import Entry, leaf
 from accord.ledger._merkle import MerkleTree, leaf_hash
 
 
@@ -127,7 +127,7 @@ class LogHead:
             )
 
     def _push(self, time: datetime | None, data: bytes) -> None:
-        self._tree.append(leaf_hash(data))
+        self._tree.append(leaf_hash(leaf(data)))
         self._last_time = time
 
 

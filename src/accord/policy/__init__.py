@@ -10,6 +10,7 @@ from accord.policy._document import POLICY_SCHEMA, Policy
 from accord.policy._exports import PUBLIC, PUBLIC_KINDS, Export, read_exports
 from accord.policy._fates import Fate, carried_over
 from accord.policy._finding import Finding, Severity
+from accord.policy._freshness import FreshnessMode, FreshnessRule
 from accord.policy._lint import lint
 from accord.policy._names import owner_of, parent_name, parse_asset_name, parse_policy_name
 from accord.policy._rules import (
@@ -87,6 +88,8 @@ __all__ = [
     "FamilyFields",
     "Fate",
     "Finding",
+    "FreshnessMode",
+    "FreshnessRule",
     "InjectedFile",
     "Input",
     "JWTAlgorithm",

@@ -22,6 +22,7 @@ from accord.errors import PolicyContentError
 from accord.identity import VerifyKey
 from accord.policy._access import Access
 from accord.policy._exports import Export, read_exports
+from accord.policy._freshness import FreshnessRule
 from accord.policy._names import parent_name, parse_policy_name
 from accord.policy._secrets import AUTHORITY, IDENTITY, RAW_KINDS, SecretSpec, read_secrets
 from accord.policy._service import Service
@@ -55,6 +56,9 @@ class Policy:
     not_after: datetime | None = None
     """From then on nothing is released under it."""
 
+    freshness: FreshnessRule | None = None
+    """``None``: strict where the board has witnesses, solo where it has none."""
+
     access: Access = field(default_factory=Access)
     authority: bool = False
     """Whether the policy has a certificate authority of its own."""
@@ -79,6 +83,9 @@ class Policy:
             namespace=fields.optional("namespace", fields.digest),
             salt=fields.hex("salt", size=SALT_BYTES) if fields.has("salt") else None,
             not_after=fields.optional("not_after", fields.time),
+            freshness=FreshnessRule.from_fields(fields.object("freshness"))
+            if fields.has("freshness")
+            else None,
             access=Access.from_fields(fields.object("access"))
             if fields.has("access")
             else Access(),
@@ -154,11 +161,12 @@ class Policy:
             "exports": [export.to_json() for export in self.exports],
             "services": {name: service.to_json() for name, service in self.services.items()},
         }
-        optional = {
+        optional: dict[str, JSONValue] = {
             "predecessor": self.predecessor,
             "namespace": self.namespace,
             "salt": self.salt.hex() if self.salt is not None else None,
             "not_after": format_time(self.not_after) if self.not_after is not None else None,
+            "freshness": self.freshness.to_json() if self.freshness is not None else None,
         }
         document.update({name: value for name, value in optional.items() if value is not None})
         return document

@@ -27,6 +27,7 @@ from accord.ledger import (
     Entry,
     Ledger,
     LogHead,
+    leaf,
     leaf_hash,
     verify_consistency,
     verify_inclusion,
@@ -255,7 +256,7 @@ def test_a_log_gives_proofs() -> None:
     """The proofs of a log verify against its checkpoints."""
     ledger = log(7)
     verify_inclusion(
-        leaf_hash(ledger.entry_bytes(2)),
+        leaf_hash(leaf(ledger.entry_bytes(2))),
         index=2,
         size=5,
         root=ledger.root(5),
