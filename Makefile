@@ -5,6 +5,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 SUITE ?= trust
 OUT   ?= demo-out
+JOBS  ?= 3
 
 # One stamp per set of extras, renewed when the list of dependencies changes.
 STAMP = $(VENV)/.installed-
@@ -15,7 +16,7 @@ demo: $(STAMP)demo
 	$(BIN)/accord demo hospitals --out $(OUT)
 
 test: $(STAMP)test
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal --cov --cov-report=term:skip-covered
 	$(BIN)/python scripts/coverage_floor.py
 
 lint: $(STAMP)lint

@@ -6,10 +6,11 @@ from __future__ import annotations
 import sys
 
 from bench import evidence
+from bench.ledger import suite as ledger
 from bench.report import Report
 from bench.trust import suite as trust
 
-SUITES = {"evidence": evidence.run, "trust": trust.run}
+SUITES = {"evidence": evidence.run, "ledger": ledger.run, "trust": trust.run}
 
 
 def main() -> int:

@@ -41,6 +41,8 @@ _FAMILIES = {
     "CHN": "Channel: reaching and trusting a peer",
     "SHD": "Shield: confining and running a program",
     "SVC": "Service: the trust service as a process",
+    "WIT": "Witness: cosigning logs",
+    "RCV": "Recovery: backups and shares",
     "BUN": "Bundle: offline checking of a run",
     "CLI": "Command line",
 }

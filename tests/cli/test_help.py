@@ -27,9 +27,9 @@ LEAVES = list(leaves(cli))
 
 
 def test_every_command_is_a_noun_and_a_verb() -> None:
-    """No deeper trees to remember; only the doctor, and the question why, need no verb."""
+    """No deeper trees to remember; only the doctor, and the questions why and whence, need none."""
     assert {2} == {len(path) for path in LEAVES} - {1}
-    assert [path for path in LEAVES if len(path) == 1] == [("doctor",), ("why",)]
+    assert [path for path in LEAVES if len(path) == 1] == [("doctor",), ("lineage",), ("why",)]
     assert len(LEAVES) >= 25
 
 

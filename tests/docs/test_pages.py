@@ -231,6 +231,7 @@ def test_no_page_mentions_a_machine(page: Path) -> None:
     assert (paths, emoji) == ([], [])
 
 
+@pytest.mark.timeout(400)
 def test_the_web_pages_build_without_warnings(tmp_path: Path) -> None:
     """Sphinx builds all pages; each is in a table of contents and every reference resolves."""
     pytest.importorskip("furo", reason="the docs extra is not installed")

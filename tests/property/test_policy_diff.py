@@ -225,6 +225,14 @@ WHOLE = st.fixed_dictionaries(
         "namespace": DIGESTS,
         "salt": st.sampled_from(["00" * 16, "01" * 16]),
         "not_after": st.sampled_from(["2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z"]),
+        "freshness": st.sampled_from([{"mode": "strict"}, {"mode": "solo"}])
+        | st.fixed_dictionaries(
+            {
+                "mode": st.just("lease"),
+                "max_uses": st.integers(1, 2),
+                "ttl_s": st.integers(1, 2),
+            }
+        ),
         "access": st.fixed_dictionaries(
             {}, optional={"read": READERS, "list": READERS, "update": RULES, "create": RULES}
         ),

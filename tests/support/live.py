@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from starlette.types import ASGIApp
 
-from accord.board import Choice, EnactPolicy, Genesis, Terms
+from accord.board import Choice, EnactPolicy, Genesis, Terms, WitnessPolicy
 from accord.channel import TLSIdentity
 from accord.client import (
     AttestedService,
@@ -367,6 +367,7 @@ def make_genesis(
     names: tuple[str, ...] = ("ann", "bob"),
     constitution: Mapping[str, Any] = EVERYBODY,
     extra: Mapping[str, Mapping[str, Any]] | None = None,
+    witnesses: WitnessPolicy | None = None,
 ) -> tuple[Genesis, Envelope]:
     """Identities below ``root`` and the genesis that all of them signed; nothing is founded.
 
@@ -391,7 +392,11 @@ def make_genesis(
             "constitution": dict(constitution),
             "anchors": known["anchors"],
             "service": known["attestation"],
-            "freshness": "solo",
+            **(
+                {"freshness": "solo"}
+                if witnesses is None
+                else {"freshness": "witnessed", "witnesses": witnesses.to_json()}
+            ),
         }
     )
     envelope = sign_statement("genesis", genesis.to_json(), [item.signer for item in people])

@@ -2,15 +2,19 @@
 """Governance: genesis, charter, assets and their terms, proposals, ballots, executions."""
 
 from accord.board._action import (
+    AcceptTag,
     AddMember,
     Amendment,
     EnactPolicy,
+    ForkHead,
     ProposedAction,
     RemoveMember,
     ReplaceConstitution,
     ReplaceService,
     ReplaceWitnesses,
+    ResolveFork,
     ResumeExecution,
+    RotateKeys,
     UpdateMember,
     read_action,
 )
@@ -42,16 +46,21 @@ from accord.board._record import (
     Requirement,
     keys_digest,
 )
+from accord.board._recovery_open import recovery_missing
+from accord.board._recovery_plan import MAX_HOLDERS, RecoveryPlan
 from accord.board._requirements import Needs, check_imports, is_current, needs
 from accord.board._snapshot import MAX_RECORDS, board_to_json, read_board
 from accord.board._state import BoardState
-from accord.board._witness import Witness, WitnessPolicy
+from accord.board._tag import TagRecord, tag_name
+from accord.board._witness import Witness, WitnessPolicy, required
 from accord.policy import AFFECTED_OWNERS, Electorate, Rule, RuleKind
 
 __all__ = [
     "AFFECTED_OWNERS",
+    "MAX_HOLDERS",
     "MAX_RECORDS",
     "WHOLE_BOARD",
+    "AcceptTag",
     "Action",
     "ActionRule",
     "AddMember",
@@ -73,6 +82,7 @@ __all__ = [
     "Enactment",
     "ExecutionStop",
     "Finding",
+    "ForkHead",
     "Freshness",
     "Genesis",
     "InstanceToken",
@@ -83,15 +93,19 @@ __all__ = [
     "ProposalStatus",
     "ProposalWithdrawal",
     "ProposedAction",
+    "RecoveryPlan",
     "RemoveMember",
     "ReplaceConstitution",
     "ReplaceService",
     "ReplaceWitnesses",
     "Requirement",
+    "ResolveFork",
     "ResumeExecution",
+    "RotateKeys",
     "Rule",
     "RuleKind",
     "StopRecord",
+    "TagRecord",
     "Terms",
     "UpdateMember",
     "Witness",
@@ -105,5 +119,8 @@ __all__ = [
     "parse_scope",
     "read_action",
     "read_board",
+    "recovery_missing",
+    "required",
+    "tag_name",
     "verify_genesis",
 ]

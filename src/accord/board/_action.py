@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from accord.board._charter import Charter
 from accord.board._constitution import Action, Constitution
 from accord.board._member import Member
+from accord.board._recovery_plan import MAX_HOLDERS
+from accord.board._tag import tag_name
 from accord.board._witness import WitnessPolicy
-from accord.encoding import Digest, Fields, JSONValue
-from accord.policy import AttestationVariant, Policy
+from accord.encoding import Digest, Fields, JSONValue, base64_encode
+from accord.errors import MalformedError
+from accord.policy import AttestationVariant, Policy, parse_policy_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,20 @@ class ReplaceWitnesses:
 
 
 @dataclass(frozen=True, slots=True)
+class RotateKeys:
+    """A new root secret, in new shares; the old ones open no later backup."""
+
+    action = Action.KEYS_ROTATE
+    threshold: int
+
+    def to_json(self) -> JSONValue:
+        return {"action": self.action.value, "threshold": self.threshold}
+
+    def amend(self, charter: Charter) -> Charter:
+        return charter.with_recovery(self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeExecution:
     """What a member stopped may go on."""
 
@@ -120,6 +138,81 @@ class ResumeExecution:
         return {"action": self.action.value, "stop": self.stop}
 
 
+@dataclass(frozen=True, slots=True)
+class ForkHead:
+    """Where one of two histories had come to."""
+
+    size: int
+    root: bytes
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> ForkHead:
+        """Reads and ends ``fields``. Raises ``MalformedError``."""
+        head = cls(fields.integer("size", minimum=1), fields.data("root", size=32))
+        fields.end()
+        return head
+
+    def to_json(self) -> JSONValue:
+        return {"size": self.size, "root": base64_encode(self.root)}
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveFork:
+    """Of two histories one goes on, under a new name of the log; the other one is abandoned.
+
+    Whether the log that says so is the survivor is *not* known here: who cosigns it looks.
+    """
+
+    action = Action.LOG_FORK_RESOLVE
+    survivor: ForkHead
+    abandoned: ForkHead
+
+    def to_json(self) -> JSONValue:
+        return {
+            "action": self.action.value,
+            "survivor": self.survivor.to_json(),
+            "abandoned": self.abandoned.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptTag:
+    """A live volume that a run left open goes on from this tag; that run may not write any more."""
+
+    action = Action.TAG_ACCEPT
+    policy: str
+    volume: str
+    run: str
+    """The run that left it open: another one's unclean exit needs another vote."""
+
+    tag: Digest | None
+    """``None``: it starts empty."""
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """Reads ``fields`` up to their end."""
+        return cls(
+            parse_policy_name(fields.take("policy"), what=fields.path("policy")),
+            fields.name("volume"),
+            fields.name("run"),
+            fields.optional("tag", fields.digest),
+        )
+
+    @property
+    def name(self) -> str:
+        """What the board calls the volume."""
+        return tag_name(self.policy, self.volume)
+
+    def to_json(self) -> JSONValue:
+        document = {
+            "action": self.action.value,
+            "policy": self.policy,
+            "volume": self.volume,
+            "run": self.run,
+        }
+        return {**document} if self.tag is None else {**document, "tag": self.tag}
+
+
 Amendment = (
     AddMember
     | UpdateMember
@@ -127,13 +220,14 @@ Amendment = (
     | ReplaceConstitution
     | ReplaceService
     | ReplaceWitnesses
+    | RotateKeys
 )
 """Actions that change the charter."""
 
-ProposedAction = EnactPolicy | Amendment | ResumeExecution
+ProposedAction = EnactPolicy | Amendment | ResumeExecution | ResolveFork | AcceptTag
 
 
-def read_action(fields: Fields) -> ProposedAction:
+def read_action(fields: Fields) -> ProposedAction:  # noqa: C901 - one case for each action
     """Reads and ends ``fields``. Raises what reading the parts raises."""
     action = fields.choice("action", Action)
     read: ProposedAction
@@ -154,6 +248,17 @@ def read_action(fields: Fields) -> ProposedAction:
             read = ReplaceService(tuple(map(AttestationVariant.from_fields, variants)))
         case Action.WITNESSES_REPLACE:
             read = ReplaceWitnesses(WitnessPolicy.from_fields(fields.object("witnesses")))
+        case Action.KEYS_ROTATE:
+            read = RotateKeys(fields.integer("threshold", minimum=2, maximum=MAX_HOLDERS))
+        case Action.RECOVERY_OPEN:
+            raise MalformedError(
+                what=fields.path("action"), detail="nobody proposes it: see `accord recovery`"
+            )
+        case Action.LOG_FORK_RESOLVE:
+            heads = (fields.object("survivor"), fields.object("abandoned"))
+            read = ResolveFork(*map(ForkHead.from_fields, heads))
+        case Action.TAG_ACCEPT:
+            read = AcceptTag.read(fields)
         case Action.EXECUTION_RESUME:
             read = ResumeExecution(fields.digest("stop"))
     fields.end()

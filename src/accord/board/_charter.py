@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from accord.board._constitution import Action, Constitution
 from accord.board._member import Member
+from accord.board._recovery_plan import RecoveryPlan
 from accord.board._witness import WitnessPolicy
 from accord.encoding import Digest, JSONValue, canonical_json, sha256
 from accord.errors import ConstitutionError, GenesisError
@@ -31,6 +32,9 @@ class Charter:
     witnesses: WitnessPolicy | None = None
     """Who must have seen the log before anything leaves; ``None``: nobody (solo)."""
 
+    recovery: RecoveryPlan | None = None
+    """Who can bring the board back on another machine; ``None``: nobody."""
+
     @cached_property
     def digest(self) -> Digest:
         """What proposals are bound to: votes are given knowing who else votes, and how."""
@@ -44,6 +48,8 @@ class Charter:
         }
         if self.witnesses is not None:
             document["witnesses"] = self.witnesses.to_json()
+        if self.recovery is not None:
+            document["recovery"] = self.recovery.to_json()
         return document
 
     @cached_property
@@ -78,6 +84,8 @@ class Charter:
         voters = {member.identity.verify_key for member in listed}
         if self.witnesses and not voters.isdisjoint(w.key for w in self.witnesses.witnesses):
             raise GenesisError(detail="a member's key is a witness's as well")
+        if self.recovery is not None:
+            self.recovery.check(len(listed))
         self.check_rules()
 
     def check_rules(self) -> None:
@@ -125,6 +133,11 @@ class Charter:
         Raises what `check` raises.
         """
         return self._checked(replace(self, witnesses=witnesses))
+
+    def with_recovery(self, threshold: int) -> Charter:
+        """The charter with new shares of a new root secret. Raises what `check` raises."""
+        epoch = 1 if self.recovery is None else self.recovery.epoch + 1
+        return self._checked(replace(self, recovery=RecoveryPlan(threshold, epoch)))
 
     @staticmethod
     def _checked(charter: Charter) -> Charter:

@@ -26,7 +26,13 @@ class Action(StrEnum):
     CONSTITUTION_REPLACE = "constitution.replace"
     SERVICE_REPLACE = "service.replace"
     WITNESSES_REPLACE = "witnesses.replace"
+    KEYS_ROTATE = "keys.rotate"
+    RECOVERY_OPEN = "recovery.open"
+    """Nobody proposes it: the rule of who must agree that a restored board goes on."""
+
     EXECUTION_RESUME = "execution.resume"
+    TAG_ACCEPT = "tag.accept"
+    LOG_FORK_RESOLVE = "log.fork.resolve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,12 @@ class Constitution:
         found = self.rules.get(action)
         if found is None and action is Action.EXECUTION_RESUME:
             return _RESUME
+        if found is None and action is Action.TAG_ACCEPT:
+            # As if the policy were enacted anew; the owners concerned are asked besides.
+            return self.rules[Action.POLICY_ENACT]
+        if found is None and action is Action.LOG_FORK_RESOLVE:
+            # Who may change every rule may say which of two histories was the board's.
+            return self.rule(Action.CONSTITUTION_REPLACE)
         if found is None:
             raise ConstitutionError(where=action.value, detail="this board has no rule for it")
         return found

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from accord.board._charter import Charter
 from accord.board._constitution import Constitution
 from accord.board._member import Member
+from accord.board._recovery_plan import RecoveryPlan
 from accord.board._witness import WitnessPolicy
 from accord.encoding import (
     Digest,
@@ -61,6 +62,8 @@ class Genesis:
     witnesses: WitnessPolicy | None = None
     """The first ones; the board can replace them."""
 
+    recovery: RecoveryPlan | None = None
+
     @classmethod
     def from_json(cls, value: JSONValue) -> Genesis:
         """Reads a genesis; signatures are *not* looked at.
@@ -81,6 +84,9 @@ class Genesis:
             witnesses=WitnessPolicy.from_fields(fields.object("witnesses"))
             if fields.has("witnesses")
             else None,
+            recovery=RecoveryPlan.from_fields(fields.object("recovery"))
+            if fields.has("recovery")
+            else None,
         )
         fields.end()
         genesis._check(listed)
@@ -93,12 +99,14 @@ class Genesis:
             raise GenesisError(detail="there is no trust anchor")
         if (self.witnesses is not None) is not (self.freshness is Freshness.WITNESSED):
             raise GenesisError(detail="freshness is witnessed where there are witnesses")
+        if self.recovery is not None and self.recovery.epoch != 1:
+            raise GenesisError(detail="the first epoch of recovery is 1")
         self.charter.check()
 
     @cached_property
     def charter(self) -> Charter:
         """What of this the board can change later."""
-        return Charter(self.members, self.constitution, self.service, self.witnesses)
+        return Charter(self.members, self.constitution, self.service, self.witnesses, self.recovery)
 
     def to_json(self) -> JSONValue:
         document: dict[str, JSONValue] = {
@@ -113,6 +121,8 @@ class Genesis:
         }
         if self.witnesses is not None:
             document["witnesses"] = self.witnesses.to_json()
+        if self.recovery is not None:
+            document["recovery"] = self.recovery.to_json()
         return document
 
     def to_bytes(self) -> bytes:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accord.board._action import (
+    AcceptTag,
     AddMember,
     EnactPolicy,
     ProposedAction,
     RemoveMember,
+    ResolveFork,
     ResumeExecution,
     UpdateMember,
 )
@@ -26,10 +28,20 @@ from accord.errors import (
     NamespaceError,
     NotAMemberError,
     StaleStatementError,
+    TagAcceptError,
     UnknownAssetError,
     UnknownStopError,
 )
-from accord.policy import AUTHORITY, PUBLIC_KINDS, Electorate, Policy, Rule, owner_of
+from accord.policy import (
+    AFFECTED_OWNERS,
+    AUTHORITY,
+    PUBLIC_KINDS,
+    Electorate,
+    Policy,
+    Rule,
+    RuleKind,
+    owner_of,
+)
 
 if TYPE_CHECKING:
     from accord.board._state import BoardState
@@ -74,7 +86,9 @@ def needs(state: BoardState, proposal: Proposal) -> Needs:
             _check_people(state, item.policy, members=charter.members)
         elif isinstance(item, ResumeExecution):
             _check_stop(state, item)
-        else:
+        elif isinstance(item, AcceptTag):
+            _check_tag(state, item)
+        elif not isinstance(item, ResolveFork):
             charter = item.amend(charter)
         asked = _judges(state, item, before)
         judges += asked
@@ -104,14 +118,21 @@ def _judges(state: BoardState, item: ProposedAction, before: Charter) -> list[_J
     rule, electorate = constitution.rule(item.action), _electorate(state, item)
     if isinstance(item, ResumeExecution) and _nobody_left(state, rule.approve, electorate):
         enact = constitution.rule(Action.POLICY_ENACT)
-        return [_Judge(f"constitution, {Action.POLICY_ENACT}", enact, _all_owners(state))]
+        return [_Judge(f"constitution, {Action.POLICY_ENACT}", enact, owners_electorate(state))]
     judges = [_Judge("constitution", rule, electorate)]
+    if isinstance(item, AcceptTag) and item.action not in constitution.rules:
+        judges = [_Judge(f"constitution, {Action.POLICY_ENACT}", rule, electorate)]
+        if electorate.affected_owners:
+            judges.append(_Judge("whose data it holds", _OWNERS, electorate))
     if isinstance(item, UpdateMember):
         member = before.members[item.member.name]
         if replace(member, identity=item.member.identity) != item.member:
             action, extra = power_rule(constitution)
-            judges.append(_Judge(f"constitution, {action}", extra, _all_owners(state)))
+            judges.append(_Judge(f"constitution, {action}", extra, owners_electorate(state)))
     return judges
+
+
+_OWNERS = ActionRule(Rule(RuleKind.EVERYONE, members=AFFECTED_OWNERS))
 
 
 def _nobody_left(state: BoardState, rule: Rule, electorate: Electorate) -> bool:
@@ -146,7 +167,9 @@ def is_current(state: BoardState, proposal: Proposal) -> bool:
                 enacted[item.policy.name] = item.policy
             elif isinstance(item, ResumeExecution):
                 _check_stop(state, item)
-    except (StaleStatementError, NamespaceError, UnknownStopError):
+            elif isinstance(item, AcceptTag):
+                _check_tag(state, item)
+    except (StaleStatementError, NamespaceError, UnknownStopError, TagAcceptError):
         return False
     return proposal.base == state.charter.digest
 
@@ -201,6 +224,23 @@ def _check_stop(state: BoardState, item: ResumeExecution) -> None:
         raise UnknownStopError(stop=item.stop)
 
 
+def _check_tag(state: BoardState, item: AcceptTag) -> None:
+    """That the volume is as the run that ``item`` names has left it: open.
+
+    Whether that run still goes on is *not* asked: it may commit nothing more afterwards.
+    """
+    record = state.tags.get(item.name)
+    if record is None:
+        detail = "nobody has opened it"
+    elif record.clean:
+        detail = "it is not open"
+    elif record.run != item.run:
+        detail = f"{record.run} has opened it since"
+    else:
+        return
+    raise TagAcceptError(policy=item.policy, volume=item.volume, run=item.run, detail=detail)
+
+
 def _access_rules(
     state: BoardState, policy: Policy, enacted: Mapping[str, Policy]
 ) -> list[tuple[str, str, Rule]]:
@@ -216,7 +256,7 @@ def _access_rules(
     return [(judge.name, right, rule)] if rule is not None else []
 
 
-def _electorate(state: BoardState, item: ProposedAction) -> Electorate:
+def _electorate(state: BoardState, item: ProposedAction) -> Electorate:  # noqa: PLR0911 - a table
     match item:
         case EnactPolicy(policy):
             return _of_policy(state, policy)
@@ -229,10 +269,13 @@ def _electorate(state: BoardState, item: ProposedAction) -> Electorate:
             return _of_assets(state, (), owners=_who_named(state, name) | {name})
         case ResumeExecution(stop):
             return _of_stop(state, state.stops[stop])
-    return _all_owners(state)
+        case AcceptTag():
+            held = state.tags[item.name]
+            return _of_assets(state, held.assets, owners=held.owners)
+    return owners_electorate(state)
 
 
-def _all_owners(state: BoardState) -> Electorate:
+def owners_electorate(state: BoardState) -> Electorate:
     """Who sets the rules, or holds the keys, matters to every owner."""
     return _of_assets(state, state.assets)
 
@@ -245,6 +288,10 @@ def _of_policy(state: BoardState, policy: Policy) -> Electorate:
     if current is not None:  # Whoever loses something is affected as well.
         owners |= {owner_of(asset) for asset in current.assets}
         lineage |= _lineage(state, current)
+    for held in state.tags.values():  # Another version may read what its volumes hold.
+        if held.policy == policy.name:
+            owners |= set(map(owner_of, held.assets))
+            lineage |= set(held.owners)
     return _whom(state, owners, lineage, needed=needed)
 
 

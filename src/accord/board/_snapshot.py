@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
+from accord.board._action import ResolveFork, read_action
 from accord.board._asset import AssetOffer
 from accord.board._charter import Charter
 from accord.board._constitution import Action, Constitution
@@ -18,7 +19,9 @@ from accord.board._genesis import Genesis
 from accord.board._member import Member
 from accord.board._proposal import Ballot, Proposal
 from accord.board._record import AssetRecord, ProposalRecord, ProposalStatus, Requirement
+from accord.board._recovery_plan import RecoveryPlan
 from accord.board._state import BoardState
+from accord.board._tag import TagRecord
 from accord.board._witness import WitnessPolicy
 from accord.encoding import Digest, Fields, JSONValue, format_time, parse_digest
 from accord.errors import MalformedError
@@ -76,6 +79,13 @@ def board_to_json(state: BoardState) -> JSONValue:
         "lineage": [
             {"tag": tag, "owners": sorted(owners)} for tag, owners in state.lineage.items()
         ],
+        "witnessed": [
+            {"index": index, "witnesses": policy.to_json()} for index, policy in state.witnessed
+        ],
+        "resolved": [
+            {"index": index, "resolution": item.to_json()} for index, item in state.resolved
+        ],
+        "tags": [record.to_json() for record in state.tags.values()],
         "recorded": _in_order(state),
     }
 
@@ -177,6 +187,18 @@ def read_board(fields: Fields) -> BoardState:
     for item in fields.objects("lineage", limit=MAX_RECORDS):
         state.lineage[item.digest("tag")] = frozenset(item.unique_names("owners"))
         item.end()
+    for item in fields.objects("witnessed", limit=MAX_RECORDS):
+        policy = WitnessPolicy.from_fields(item.object("witnesses"))
+        state.witnessed.append((item.integer("index", minimum=0), policy))
+        item.end()
+    for item in fields.objects("resolved", limit=MAX_RECORDS):
+        resolution = read_action(item.object("resolution"))
+        if not isinstance(resolution, ResolveFork):
+            raise MalformedError(what="snapshot", detail="another action resolved a fork")
+        state.resolved.append((item.integer("index", minimum=1), resolution))
+        item.end()
+    for found in map(TagRecord.from_fields, fields.objects("tags", limit=MAX_RECORDS)):
+        state.tags[found.name] = found
     state.recorded.update({digest: n for n, digest in enumerate(_digests(fields, "recorded"))})
     fields.end()
     return state
@@ -201,6 +223,7 @@ def _read_charter(fields: Fields) -> Charter:
         Constitution.from_fields(fields.object("constitution")),
         tuple(map(AttestationVariant.from_fields, fields.objects("service"))),
         WitnessPolicy.from_fields(fields.object("witnesses")) if fields.has("witnesses") else None,
+        RecoveryPlan.from_fields(fields.object("recovery")) if fields.has("recovery") else None,
     )
     fields.end()
     charter.check()

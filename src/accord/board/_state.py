@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from accord.board._action import EnactPolicy, ResumeExecution
+from accord.board._action import AcceptTag, EnactPolicy, ResolveFork, ResumeExecution
 from accord.board._asset import AssetOffer, AssetWithdrawal
 from accord.board._charter import Charter
 from accord.board._execution import ExecutionStop, InstanceToken, StopRecord
@@ -27,6 +27,8 @@ from accord.board._record import (
 )
 from accord.board._recorded import Recorded
 from accord.board._requirements import check_imports, check_public, is_current, needs
+from accord.board._tag import TagRecord
+from accord.board._witness import WitnessPolicy
 from accord.encoding import Digest, format_time
 from accord.errors import (
     ApprovalsMissingError,
@@ -85,12 +87,29 @@ class BoardState:
     lineage: dict[Digest, frozenset[str]] = field(default_factory=dict)
     """By the tag of an output, the owners of everything that it was computed from."""
 
+    witnessed: list[tuple[int, WitnessPolicy]] = field(default_factory=list)
+    """Every witness policy, with the index of the entry that brought it into force."""
+
+    resolved: list[tuple[int, ResolveFork]] = field(default_factory=list)
+    """Every fork that was resolved, with the index of the entry that did it."""
+
+    tags: dict[str, TagRecord] = field(default_factory=dict)
+    """Live volumes by `tag_name`; opening them and committing to them is the releases' part."""
+
     recorded: MutableMapping[Digest, int] = field(default_factory=Recorded)
     """Entry index of every statement, so that a replay is seen."""
 
     @classmethod
     def found(cls, genesis: Genesis) -> BoardState:
-        return cls(genesis, genesis.digest, genesis.charter)
+        policies = [] if genesis.witnesses is None else [(0, genesis.witnesses)]
+        return cls(genesis, genesis.digest, genesis.charter, witnessed=policies)
+
+    def generation(self, size: int | None = None) -> int:
+        """How many forks were resolved in the first ``size`` entries, or so far.
+
+        Each has given the log a new name (`log_origin`).
+        """
+        return sum(size is None or index < size for index, _ in self.resolved)
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -337,7 +356,7 @@ class BoardState:
         record.requirements, record.vetoers = fresh.requirements, fresh.vetoers
         record.approved_at = fresh.approved_at
 
-    def _enact(self, statement: Statement, _index: int, time: datetime) -> None:
+    def _enact(self, statement: Statement, index: int, time: datetime) -> None:
         enactment = Enactment.from_fields(statement.fields())
         self._must_be_here(enactment.board)
         record = self._undecided(enactment.proposal, time)
@@ -350,15 +369,21 @@ class BoardState:
         check_public(enactment, policies)
         charter = self.charter
         for item in record.proposal.actions:  # Nothing raises once the state changes.
-            if not isinstance(item, (EnactPolicy, ResumeExecution)):
+            if not isinstance(item, (EnactPolicy, ResolveFork, ResumeExecution, AcceptTag)):
                 charter = item.amend(charter)
         for item in record.proposal.actions:
             if isinstance(item, ResumeExecution):
                 self.stops[item.stop].resumed = True
+            elif isinstance(item, AcceptTag):
+                self.tags[item.name] = replace(self.tags[item.name], tag=item.tag, clean=True)
+            elif isinstance(item, ResolveFork):
+                self.resolved.append((index, item))
         for name, policy in policies.items():
             self.policies.setdefault(name, []).append(policy)
             self.public[name] = enactment.public.get(name, {})
         self._judge(record)
+        if charter.witnesses is not None and charter.witnesses != self.charter.witnesses:
+            self.witnessed.append((index, charter.witnesses))
         self.charter = charter
         self._close(record, ProposalStatus.ENACTED)
 

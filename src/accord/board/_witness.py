@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -119,3 +119,19 @@ class WitnessPolicy:
         """Whether the witnesses called ``names`` are a quorum. Unknown names count nothing."""
         known = self.by_name
         return len({known[name].group for name in names if name in known}) >= self.quorum
+
+
+Witnessed = Sequence[tuple[int, WitnessPolicy]]
+"""Every policy of a board, oldest first, with the index of the entry that brought it."""
+
+
+def required(history: Witnessed, *, since: int, size: int) -> tuple[WitnessPolicy, ...]:
+    """The policies of which each must reach its quorum for the first ``size`` entries.
+
+    ``since`` is the size that a quorum saw before. Whoever was in force then, or at any time
+    after it, must see the rest: else a clone could go on with the witnesses that another one
+    has replaced.
+    """
+    before = [policy for index, policy in history if index < since or index == 0]
+    later = [policy for index, policy in history if max(since, 1) <= index < size]
+    return (*before[-1:], *later)

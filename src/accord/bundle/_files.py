@@ -23,7 +23,7 @@ from accord.encoding import (
 from accord.errors import AccordError, BundleExistsError, BundleFileError
 from accord.release import parse_run_id
 
-SCHEMA = "accord.bundle.v1"
+SCHEMA = "accord.bundle.v2"
 MANIFEST = "manifest.json"
 CHECKPOINT = "checkpoint"
 
@@ -32,7 +32,10 @@ MAX_FILE_BYTES = 4 << 20
 MAX_MANIFEST_BYTES = 16 << 20
 """Sizes beyond which a bundle is not read: a manifest line has about 110 bytes."""
 
-_NAME = re.compile(r"checkpoint|entries/\d{8}\.json|objects/[0-9a-f]{64}")
+_NAME = re.compile(
+    r"checkpoint|(lineage|run)\.intoto\.json|(release|run)\.tlog-proof|witnesses\.tlog-policy"
+    r"|entries/\d{8}\.json|objects/[0-9a-f]{64}"
+)
 
 
 def entry_name(index: int) -> str:

@@ -7,20 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from accord.board import Ballot
+from accord.board import Ballot, WitnessPolicy
 from accord.encoding import Digest, Fields, parse_canonical_json
 from accord.evidence import Binding
 from accord.identity import Statement, statement_kind
 from accord.ledger import Entry, Ledger
 from accord.policy import AttestationVariant
-from accord.release import Machine, Release, Renewal, ballot_binding
+from accord.release import Machine, Release, Renewal, ResourceRelease, ballot_binding
 
-_NAMING = frozenset({"service-start", "release", "renewal", "ballot"})
-_BY_SERVICE = frozenset({"release", "renewal"})
+_NAMING = frozenset({"service-start", "release", "renewal", "ballot", "resource-release"})
+_BY_SERVICE = frozenset({"release", "renewal", "resource-release"})
 """What a trust service decides that the members may have replaced since it started."""
-
-_ELSEWHERE = frozenset({"export", "resource-release"})
-"""Secrets that went elsewhere than to a run; a bundle has no evidence of who got them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,9 @@ class Proof:
     entry: int
     time: datetime
     evidence: Digest
-    binding: Binding
+    binding: Binding | None
+    """``None`` for a guest, which is bound to ``runtime_data`` alone."""
+
     variants: tuple[AttestationVariant, ...]
     """Of the charter, or the policy, that was in force at the entry."""
 
@@ -38,10 +37,20 @@ class Proof:
     """For a release, what it claims of the evidence; for a renewal, of what run."""
 
     renewal: Renewal | None = None
+    resource: ResourceRelease | None = None
+    """For the release of one secret to a guest, what it claims."""
 
     is_start: bool = False
     host: tuple[AttestationVariant, ...] = ()
     """Of a release or renewal: of the charter then in force, which its trust service satisfied."""
+
+    @property
+    def runtime_data(self) -> Digest:
+        """Raises ``RuntimeError`` where there is none."""
+        if self.resource is None:
+            message = "only a guest's evidence is bound to runtime data"
+            raise RuntimeError(message)
+        return self.resource.runtime_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +60,11 @@ class Replayed:
     ledger: Ledger
     machine: Machine
     proofs: tuple[Proof, ...]
-    elsewhere: tuple[int, ...]
-    """Entries about secrets that went to other guests and trust services."""
+    exports: tuple[int, ...]
+    """Entries about secrets that went to other trust services."""
+
+    witnesses_replaced: int | None
+    """The latest entry after which the board had other witnesses."""
 
 
 def replay(entries: Iterable[bytes]) -> Replayed:
@@ -60,19 +72,47 @@ def replay(entries: Iterable[bytes]) -> Replayed:
 
     Raises what `Machine.replay` raises.
     """
-    proofs, elsewhere = list[Proof](), list[int]()
+    watcher = _Watcher()
+    ledger, machine = Machine.replay(entries, each=watcher.look)
+    return Replayed(
+        ledger,
+        machine,
+        tuple(watcher.proofs),
+        tuple(watcher.exports),
+        watcher.witnesses_replaced,
+    )
 
-    def look(machine: Machine, entry: Entry, statement: Statement) -> None:
-        if statement.kind in _ELSEWHERE:
-            elsewhere.append(entry.index)
-        proof = _proof(statement, machine, entry)
+
+class _Watcher:
+    """Notes, while a log is replayed, what the state at its end no longer tells."""
+
+    def __init__(self) -> None:
+        self.proofs: list[Proof] = []
+        self.exports: list[int] = []
+        self.witnesses_replaced: int | None = None
+        self._witnesses: WitnessPolicy | None = None
+        self._started = False
+
+    def look(self, machine: Machine, entry: Entry, statement: Statement) -> None:
+        """After every entry but the genesis."""
+        before = self._witnesses if self._started else machine.board.genesis.witnesses
+        self._started = True
+        self._witnesses = machine.board.charter.witnesses
+        if before != self._witnesses:
+            self.witnesses_replaced = entry.index
+        if statement.kind == "export":
+            self.exports.append(entry.index)
+        proof = entry_proof(machine, entry, statement)
         if proof is not None:
-            if statement.kind in _BY_SERVICE:
-                proof = replace(proof, host=machine.board.charter.service)
-            proofs.append(proof)
+            self.proofs.append(proof)
 
-    ledger, machine = Machine.replay(entries, each=look)
-    return Replayed(ledger, machine, tuple(proofs), tuple(elsewhere))
+
+def entry_proof(machine: Machine, entry: Entry, statement: Statement) -> Proof | None:
+    """What the entry that ``machine`` has just applied rests on, if on any evidence."""
+    proof = _proof(statement, machine, entry)
+    if proof is not None and statement.kind in _BY_SERVICE:
+        return replace(proof, host=machine.board.charter.service)
+    return proof
 
 
 def named_evidence(entries: Iterable[bytes]) -> list[Digest]:
@@ -85,6 +125,9 @@ def named_evidence(entries: Iterable[bytes]) -> list[Digest]:
             digest = fields.optional("evidence", fields.digest)
             if digest is not None:
                 found[digest] = None
+            runtime_data = fields.optional("runtime_data", fields.digest)
+            if runtime_data is not None:
+                found[runtime_data] = None
     return list(found)
 
 
@@ -106,6 +149,12 @@ def _proof(statement: Statement, machine: Machine, entry: Entry) -> Proof | None
             variants = machine.policy_of(released).services[released.service].attestation
             binding = renewal.binding(released.keyset)
             return Proof(*at, renewal.evidence, binding, variants, released, renewal)
+        case "resource-release":
+            resource = ResourceRelease.from_fields(statement.fields())
+            versions = machine.board.policies[resource.policy]
+            policy = next(item for item in versions if item.digest == resource.policy_digest)
+            variants = policy.services[resource.service].attestation
+            return Proof(*at, resource.evidence, None, variants, resource=resource)
         case "ballot":
             return _ballot_proof(Ballot.from_fields(statement.fields()), machine, entry)
     return None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,9 +12,9 @@ from accord.board import AssetOffer, AssetRecord, Terms
 from accord.cli._options import PATH, home_option, read_file, service_url, with_output
 from accord.cli._output import Output, table
 from accord.client import MemberHome, offer_asset, withdraw_asset
-from accord.encoding import Fields, JSONValue
+from accord.encoding import Fields, JSONValue, format_time
 from accord.policy import parse_yaml
-from accord.release import Machine
+from accord.release import Lineage, Machine
 
 
 @click.group("asset")
@@ -72,7 +73,10 @@ def offered(out: Output, offer: AssetOffer, index: int) -> None:
 @home_option
 @with_output
 def withdraw(out: Output, name: str, home: Path) -> None:
-    """Withdraw your asset NAME: from now on nothing of it is released.
+    """Withdraw your asset NAME: from now on nothing of it is released, no lease is renewed.
+
+    Lists every result that it went into, through all runs of the board, and every run that
+    still holds it. Neither can be called back.
 
     \b
     Example: accord asset withdraw records --home hospital-a
@@ -86,9 +90,24 @@ def withdraw_offer(out: Output, name: str, home: Path) -> None:
     with member.connect() as session:
         _, machine, _ = member.read(session)
         index = withdraw_asset(member, session, machine, name)
-        member.read(session)  # A rollback to before the withdrawal is noticed from now on.
-    out.fact(f"{member.name}/{name} is withdrawn, entry {index}")
-    out.result({"index": index, "asset": f"{member.name}/{name}"}, f"index  {index}")
+        # A rollback to before the withdrawal is noticed from now on.
+        _, machine, _ = member.read(session)
+    asset, lineage = f"{member.name}/{name}", Lineage(machine)
+    derived, live = lineage.derived(asset), lineage.live(asset, now=datetime.now(UTC))
+    out.fact(f"{asset} is withdrawn, entry {index}")
+    for run in live:
+        until = "until it ends" if run.lease_until is None else format_time(run.lease_until)
+        out.warn(f"{run.run} still holds it ({until})")
+    for item in derived:
+        between = f", through {item.runs_between} more" if item.runs_between else ""
+        out.warn(f"{item.run}/{item.output} was made with it{between}")
+    document: dict[str, JSONValue] = {
+        "index": index,
+        "asset": asset,
+        "derived": [item.to_json() for item in derived],
+        "live": [run.to_json() for run in live],
+    }
+    out.result(document, f"index  {index}")
 
 
 @group.command("list")

@@ -18,6 +18,8 @@ from accord.board import (
     lint_constitution,
     verify_genesis,
 )
+from accord.cli import _board_witnesses
+from accord.cli._board_witnesses import witness_options, witness_policy
 from accord.cli._charter import charter_text, constitution_text, variant_text
 from accord.cli._options import (
     PATH,
@@ -62,6 +64,7 @@ def group() -> None:
     "--trust", type=PATH, required=True, help="JSON of `accord attest reference --role service`."
 )
 @click.option("--out", "target", type=PATH, required=True, help="The genesis to be signed.")
+@witness_options(needed=False)
 @with_output
 def new(
     out: Output,
@@ -70,6 +73,9 @@ def new(
     constitution: Path,
     trust: Path,
     target: Path,
+    witnesses: tuple[str, ...],
+    quorum: int | None,
+    faulty: int,
 ) -> None:
     """Write the genesis of a board; it means nothing before every founder has signed it.
 
@@ -77,7 +83,8 @@ def new(
     Example:
       accord board new screening --member a/identity.json=data-owner \\
         --member lab/identity.json=code-owner --constitution constitution.yaml \\
-        --trust service.json --out genesis.json
+        --trust service.json --out genesis.json \\
+        --witness a/witness.json=https://witness.a.example --quorum 1
     """
     reference = parse_json(read_file(trust), what=str(trust))
     if not isinstance(reference, dict):
@@ -91,12 +98,18 @@ def new(
             "constitution": parse_yaml(read_file(constitution), what=str(constitution)),
             "anchors": reference.get("anchors"),
             "service": reference.get("attestation"),
-            "freshness": "solo",
+            **_freshness(witnesses, quorum, faulty),
         }
     )
     with writing(target):
         write_whole(target, genesis.to_bytes())
     _show(out, genesis)
+
+
+def _freshness(witnesses: tuple[str, ...], quorum: int | None, faulty: int) -> dict[str, JSONValue]:
+    if not witnesses:
+        return {"freshness": "solo"}
+    return {"freshness": "witnessed", "witnesses": witness_policy(witnesses, quorum, faulty)}
 
 
 def _founder(item: str) -> JSONValue:
@@ -331,6 +344,10 @@ def amend(
     )
 
 
+for _command in (_board_witnesses.resolve, _board_witnesses.status, _board_witnesses.witnesses):
+    group.add_command(_command)
+
+
 def _show(out: Output, genesis: Genesis) -> None:
     _warn(out, genesis)
     out.result(_document(genesis), genesis_text(genesis))
@@ -364,6 +381,13 @@ def genesis_text(genesis: Genesis) -> list[str]:
         lines.append(f"  {PRODUCTION_ROOTS.get(anchor, 'TEST or UNKNOWN ROOT')}")
     for variant in genesis.service:
         lines += variant_text(variant)
+    if genesis.witnesses is not None:
+        policy = genesis.witnesses
+        lines.append(f"quorum     {policy.quorum} of {len(policy.groups)}, {policy.faulty} may lie")
+        lines += [
+            f"witness    {item.name} of {item.group} at {item.url}, key {item.key.key_id}"
+            for item in policy.witnesses
+        ]
     lines += charter_text(genesis.charter)
     lines += [
         f"unusual    {item.where}: {item.words}" for item in lint_constitution(genesis.charter)

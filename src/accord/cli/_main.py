@@ -16,6 +16,7 @@ from accord.errors import AccordError, CommandLineError, ExitCode, InternalFailu
 
 _NOUNS = {
     "asset": "offer an asset under terms, withdraw it, list assets",
+    "audit": "execute a log again, or follow it",
     "attest": "evidence: collect, verify, explain; reference values",
     "board": "found a board, sign its genesis, show it",
     "bundle": "make and check the offline proof of a run",
@@ -24,15 +25,18 @@ _NOUNS = {
     "doctor": "which TEEs and tools this machine has",
     "execution": "stop what runs, let it go on, issue tokens",
     "job": "runs: list, show, fetch an output",
+    "lineage": "which data and code a result came from",
     "member": "identities, membership, approval services",
     "policy": "check and show policies",
     "proposal": "propose, review and vote",
+    "recovery": "bring a board back on another machine",
     "refvalue": "values that policies name: measured, or imported",
     "secret": "deposit values under terms, see which secrets there are",
     "service": "run and attest the trust service",
     "shield": "run one service of a policy inside a TEE",
     "sim": "simulated hardware, for laptops and tests",
     "volume": "seal and verify encrypted volumes",
+    "witness": "cosign logs, so that nobody can roll them back",
     "why": "who gets a secret or an asset, and on whose word",
 }
 

@@ -151,6 +151,7 @@ def lint_(
             previous=before or board.policy(policy.name),
             members={name: member.roles for name, member in board.members.items()},
             policies={name: versions[-1] for name, versions in board.policies.items()},
+            witnessed=board.charter.witnesses is not None,
         )
     _show_findings(out, policy, findings)
     fatal = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}

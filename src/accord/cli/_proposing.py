@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from accord.board import (
+    AcceptTag,
     AddMember,
     EnactPolicy,
+    ForkHead,
     Member,
     Proposal,
     ProposalRecord,
@@ -22,7 +24,9 @@ from accord.board import (
     ReplaceConstitution,
     ReplaceService,
     ReplaceWitnesses,
+    ResolveFork,
     ResumeExecution,
+    RotateKeys,
     UpdateMember,
 )
 from accord.cli._options import PATH, service_url, write_file
@@ -204,23 +208,34 @@ def action_line(machine: Machine, item: ProposedAction) -> str:
 def action_words(item: ProposedAction) -> str:
     """One action in words that need no log."""
     match item:
-        case EnactPolicy(policy):
-            return f"policy.enact {policy.name}, digest {policy.digest}"
-        case AddMember(member) | UpdateMember(member):
-            return f"{item.action.value} {member_words(member)}"
-        case RemoveMember(name):
-            return f"member.remove {name}"
+        case EnactPolicy():
+            words = f"{item.policy.name}, digest {item.policy.digest}"
+        case AddMember() | UpdateMember():
+            words = member_words(item.member)
+        case RemoveMember():
+            words = item.member
         case ReplaceConstitution():
-            return f"constitution.replace by {_digest_of(item.constitution.to_json())}"
+            words = f"by {_digest_of(item.constitution.to_json())}"
         case ReplaceService():
-            return f"service.replace by {len(item.service)} accepted environments"
-        case ReplaceWitnesses(witnesses):
-            return (
-                f"witnesses.replace by {witnesses.quorum} of {len(witnesses.groups)} groups, "
-                f"digest {_digest_of(witnesses.to_json())}"
-            )
-        case ResumeExecution(stop):
-            return f"execution.resume {stop}"
+            words = f"by {len(item.service)} accepted environments"
+        case ReplaceWitnesses():
+            witnesses = item.witnesses
+            digest = _digest_of(witnesses.to_json())
+            words = f"by {witnesses.quorum} of {len(witnesses.groups)} groups, digest {digest}"
+        case ResumeExecution():
+            words = item.stop
+        case AcceptTag():
+            words = f"{item.name} goes on from {item.tag or 'nothing'}, left open by {item.run}"
+        case RotateKeys():
+            words = f"shares of a new root secret, of which {item.threshold} are needed"
+        case _:
+            survivor, abandoned = _head_words(item.survivor), _head_words(item.abandoned)
+            words = f"{survivor} goes on, {abandoned} is abandoned"
+    return f"{item.action.value} {words}"
+
+
+def _head_words(head: ForkHead) -> str:
+    return f"{head.size} entries with root {head.root.hex()}"
 
 
 def _digest_of(document: JSONValue) -> Digest:
@@ -264,7 +279,7 @@ def charter_words(machine: Machine, record: ProposalRecord) -> list[str]:
         return []
     after = charter
     for item in record.proposal.actions:
-        if not isinstance(item, (EnactPolicy, ResumeExecution)):
+        if not isinstance(item, (EnactPolicy, ResumeExecution, ResolveFork, AcceptTag)):
             after = item.amend(after)
     return list(charter_changes(charter, after))
 

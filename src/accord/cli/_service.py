@@ -23,6 +23,7 @@ from accord.cli._options import (
     writing,
 )
 from accord.cli._output import Output
+from accord.cli._service_backup import RESTORING, backup, restore
 from accord.cli._service_pins import pins_options, read_pins
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ MAX_PORT = 65535
 @click.group("service")
 def group() -> None:
     """The trust service: run it on any host, believe it only when it is attested."""
+
+
+group.add_command(backup)
+group.add_command(restore)
 
 
 @group.command()
@@ -132,6 +137,7 @@ def run(
                 if kbs_board is None
                 else read_digest(kbs_board, option="--kbs-board"),
                 allow_private_peers=allow_private_peers,
+                restoring=None if state is None else state / RESTORING,
                 kbs_collateral=None if kbs_collateral is None else CollateralCache(kbs_collateral),
             )
     finally:

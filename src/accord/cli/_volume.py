@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from accord.cli._options import PATH, home_option, storage_option, with_output, writing
+from accord.board import AcceptTag, Choice, tag_name
+from accord.cli._options import PATH, home_option, service_url, storage_option, with_output, writing
 from accord.cli._output import Output
-from accord.client import load_ring_entry, seal_asset
-from accord.errors import FileAccessError, UnknownAssetError
+from accord.cli._proposal import cast_vote
+from accord.cli._proposing import expiry, show_proposal
+from accord.cli._volume_tags import tag_lines, tags_json
+from accord.client import MemberHome, find_proposal, load_ring_entry, propose, seal_asset
+from accord.encoding import parse_digest
+from accord.errors import FileAccessError, TagAcceptError, UnknownAssetError
 from accord.volumes import LocalStore, VolumeVersion, verify_volume
 
 
@@ -90,3 +96,61 @@ def verify(out: Output, name: str, home: Path, storage: Path) -> None:
     )
     out.fact("every chunk is authentic and of the version sealed last")
     _show(out, name, version)
+
+
+@group.command()
+@home_option
+@with_output
+def tags(out: Output, home: Path) -> None:
+    """Show the live volumes of the board: last tag, who has them open, whose data is inside.
+
+    \b
+    Example: accord volume tags --home hospital-a
+    """
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        _, machine, _ = member.read(session)
+    out.result(tags_json(machine.board), tag_lines(machine.board))
+
+
+@group.command()
+@click.argument("policy")
+@click.argument("volume")
+@click.option("--tag", help="Go on from this one. Default: the last that was committed.")
+@click.option("--empty", is_flag=True, help="Start anew: nothing of the volume is kept.")
+@home_option
+@with_output
+def accept(
+    out: Output, policy: str, volume: str, tag: str | None, home: Path, *, empty: bool
+) -> None:
+    """Propose that a live volume goes on which a run left open, and vote for it.
+
+    That run commits nothing more, even if it still runs. The constitution decides.
+
+    \b
+    Example: accord volume accept train state --home hospital-a
+    """
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        _, machine, _ = member.read(session)
+        record = machine.board.tags.get(tag_name(policy, volume))
+        if record is None:
+            raise TagAcceptError(
+                policy=policy, volume=volume, run="any run", detail="nobody has opened it"
+            )
+        chosen = record.tag if tag is None else parse_digest(tag, what="--tag")
+        actions = (AcceptTag(policy, volume, record.run, None if empty else chosen),)
+        now = datetime.now(UTC).replace(microsecond=0)
+        proposal = propose(
+            member,
+            session,
+            machine,
+            actions=actions,
+            title=f"accept a tag of {record.name}",
+            now=now,
+            expires=expiry(machine, actions, now, None),
+        )
+        _, machine, _ = member.read(session)
+        cast_vote(out, member, session, find_proposal(machine, proposal), Choice.APPROVE)
+        _, machine, _ = member.read(session)
+    show_proposal(out, machine, find_proposal(machine, proposal))

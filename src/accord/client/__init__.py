@@ -9,6 +9,12 @@ from accord.client._approval_server import (
     load_tls,
 )
 from accord.client._assets import load_ring_entry, offer_asset, seal_asset, withdraw_asset
+from accord.client._audit import Auditor, Seen, read_objects
+from accord.client._backup import (
+    BackupHeader,
+    backup_key_context,
+    reseal_context,
+)
 from accord.client._claim import (
     Founding,
     ServiceClaim,
@@ -24,6 +30,16 @@ from accord.client._members import (
     read_verify_key,
 )
 from accord.client._offline import Unsigned
+from accord.client._recovery import (
+    RecoveryOffer,
+    SeenRecovery,
+    download_backup,
+    give_share,
+    open_board,
+    own_share,
+    recovery_offer,
+    see_recovery,
+)
 from accord.client._secrets import deposit_secret, rotate_secret
 from accord.client._service import NO_BOARD, AttestedService, OwnerInfo, ServicePins
 from accord.client._session import TrustSession
@@ -44,35 +60,49 @@ __all__ = [
     "NO_BOARD",
     "ApprovalServer",
     "AttestedService",
+    "Auditor",
+    "BackupHeader",
     "Check",
     "Founding",
     "MemberHome",
     "OwnerInfo",
+    "RecoveryOffer",
+    "Seen",
+    "SeenRecovery",
     "ServiceClaim",
     "ServiceConfig",
     "ServicePins",
     "TrustSession",
     "Unsigned",
     "answer_request",
+    "backup_key_context",
     "case_of",
     "check_by_program",
     "deposit_secret",
+    "download_backup",
     "find_proposal",
     "find_same",
     "find_stop",
+    "give_share",
     "import_identity",
     "issue_token",
     "load_ring_entry",
     "load_tls",
     "next_ballot",
     "offer_asset",
+    "open_board",
+    "own_share",
     "proposal_asked_about",
     "propose",
     "read_identity",
+    "read_objects",
     "read_seal_key",
     "read_verify_key",
+    "recovery_offer",
+    "reseal_context",
     "rotate_secret",
     "seal_asset",
+    "see_recovery",
     "stop_execution",
     "verify_claim",
     "verify_config",

@@ -34,6 +34,8 @@ MAX_REPLY_BYTES = 64 << 20
 
 TIMEOUT_S = 30.0
 
+PIECE_BYTES = 1 << 20
+
 NONCE_AGE_S = 60.0
 """For how long a nonce is kept for later; half of what it lives at the service."""
 
@@ -183,6 +185,20 @@ class Connection:
         except (OSError, HTTPException) as exc:
             self._http.close()
             raise UnreachableError(url=self.url, detail=str(exc) or type(exc).__name__) from exc
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """The body of an answer, however long it is, piece by piece.
+
+        Raises ``UnreachableError``, also where it was cut off, or the error that is reported.
+        """
+        with self._reported():
+            self.open()
+            self._http.request("GET", path)
+            answer = self._http.getresponse()
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                raise from_problem(parse_reply(answer.read(MAX_REPLY_BYTES)))
+            while piece := answer.read(PIECE_BYTES):
+                yield piece
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]

@@ -6,22 +6,24 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from accord.board import Genesis
+from accord.client._cosigned import Cosigned, origin_of, verify_cosigned
 from accord.client._session import TrustSession
 from accord.encoding import Fields, JSONValue, base64_encode, canonical_json, parse_json
-from accord.errors import NoBoardError
+from accord.errors import NoBoardError, NotCosignedError, SignatureInvalidError
 from accord.identity import PRIVATE, FileIdentity, write_whole
 from accord.ledger import Ledger, verify_checkpoint
 from accord.policy import AttestationVariant
-from accord.release import LOG_NAME, Machine, log_origin
+from accord.release import LOG_NAME, Machine
 
 _SCHEMA = "accord.board-context.v1"
 _FILE = "board.json"
 _CHECKPOINT = "board.checkpoint"
+_COSIGNED = "board.cosigned"
 _ACCEPTED_SCHEMA = "accord.board-service.v1"
 _ACCEPTED = "board.service.json"
 _LOCK = ".board.lock"
@@ -89,21 +91,84 @@ class MemberHome:
         said to it. Raises LED errors, or ``ServiceDismissedError``.
         """
         with self._alone():
+            # Fetched first: the log that follows covers it.
+            cosigned = session.cosigned_note() if self._witnessed else None
             ledger, machine, note = session.read_log(self.identity.signer)
-            path = self.identity.home / _CHECKPOINT
-            if path.exists():
-                seen = verify_checkpoint(
-                    path.read_bytes(),
-                    origin=log_origin(session.board),
-                    name=LOG_NAME,
-                    key=session.keyset.verify_key,
-                )
-                ledger.verify_extends(seen)
+            self.require_continued(ledger, machine)
             # Kept also where the service is refused next: it can never again show an older log.
-            write_whole(path, note)
+            write_whole(self.identity.home / _CHECKPOINT, note)
             _remember(self.identity.home, machine)
+            self._keep_cosigned(cosigned, ledger, machine)
         session.require_accepted(machine)
         return ledger, machine, note
+
+    @property
+    def _witnessed(self) -> bool:
+        kept = self.identity.home / _COSIGNED
+        return self.genesis.witnesses is not None or kept.exists()
+
+    def cosigned(self, ledger: Ledger, machine: Machine) -> Cosigned | None:
+        """How far a quorum of witnesses has seen the log that was read, by the newest note kept.
+
+        ``None`` where the board has no witnesses, or no quorum has seen anything yet. Raises
+        what `verify_cosigned` raises.
+        """
+        if machine.board.charter.witnesses is None:
+            return None
+        try:
+            note = (self.identity.home / _COSIGNED).read_bytes()
+        except OSError:
+            return None
+        return self._verified(note, ledger, machine, since=None)
+
+    def _keep_cosigned(self, note: bytes | None, ledger: Ledger, machine: Machine) -> None:
+        """Keeps the newest cosigned checkpoint, which must not be of less than the one before."""
+        if machine.board.charter.witnesses is None:
+            return
+        before = self.cosigned(ledger, machine)
+        if note is None:
+            # Seen the first time, or gone: then there must have been none before.
+            if before is not None:
+                raise NotCosignedError(index=before.size - 1, reached=0, quorum=0)
+            write_whole(self.identity.home / _COSIGNED, b"")
+            return
+        since = before.size if before is not None else None
+        found = self._verified(note, ledger, machine, since=since)
+        if found is not None and (before is None or found.size >= before.size):
+            write_whole(self.identity.home / _COSIGNED, note)
+
+    @staticmethod
+    def _verified(
+        note: bytes, ledger: Ledger, machine: Machine, *, since: int | None
+    ) -> Cosigned | None:
+        if not note:
+            return None
+        for key in machine.log_keys[:-1]:
+            with suppress(SignatureInvalidError):
+                return verify_cosigned(note, ledger=ledger, machine=machine, key=key, since=since)
+        last = machine.log_keys[-1]
+        return verify_cosigned(note, ledger=ledger, machine=machine, key=last, since=since)
+
+    def require_continued(self, ledger: Ledger, machine: Machine) -> None:
+        """That ``ledger`` continues the log that this member saw last, if they saw any.
+
+        Its checkpoint may be by a key that the log had before a recovery. Raises
+        ``LogSizeError``, ``ConsistencyError``, or ``SignatureInvalidError`` for another key.
+        """
+        path = self.identity.home / _CHECKPOINT
+        if not path.exists():
+            return
+        note = path.read_bytes()
+        origin = origin_of(note, machine)
+        for key in machine.log_keys:
+            try:
+                seen = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key)
+            except SignatureInvalidError:
+                if key == machine.log_keys[-1]:
+                    raise
+                continue
+            ledger.verify_extends(seen)
+            return
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -30,13 +30,16 @@ class LogPages:
     Raises ``ReplyError`` and ``MalformedError``, and what ``fetch`` raises.
     """
 
-    def __init__(self, fetch: Callable[[str], bytes]) -> None:
-        self._fetch = fetch
-        self._first = self._page("start=0")
+    def __init__(
+        self, fetch: Callable[[str], bytes], *, start: int = 0, size: int | None = None
+    ) -> None:
+        """From entry ``start`` on, up to ``size`` or to all that there are."""
+        self._fetch, self._start = fetch, start
+        self._first = self._page(f"start={start}" + (f"&size={size}" if size else ""))
         self.checkpoint = self._first.checkpoint
 
     def __iter__(self) -> Iterator[bytes]:
-        page, size, start = self._first, self._first.size, 0
+        page, size, start = self._first, self._first.size, self._start
         while True:
             yield from page.entries
             start += len(page.entries)

@@ -26,6 +26,7 @@ from accord.errors import (
     AccordError,
     AppraisalError,
     LogKeyError,
+    NoSuchRouteError,
     ReplyError,
     ServiceChangedError,
     ServiceDismissedError,
@@ -179,6 +180,13 @@ class TrustSession:
         """Hands in a run statement and returns its index in the log."""
         return self._index(f"{self._path}/runs", envelope.to_json())
 
+    def commit_tag(self, envelope: Envelope) -> int:
+        """Hands in a commit of live volumes' tags and returns its index in the log.
+
+        Once this returns, no volume goes back behind it. Sending it again is no error.
+        """
+        return self._index(f"{self._path}/tags", envelope.to_json())
+
     def _index(self, path: str, document: JSONValue) -> int:
         fields = self._connection.fields("POST", path, document)
         index = fields.integer("index", minimum=0)
@@ -220,7 +228,7 @@ class TrustSession:
         with self._refusals_verified(request.nonce):
             reply = self._connection.send("POST", f"{self._path}/leases", request.to_json())
         envelope = Envelope.from_json(parse_reply(reply.content), what="lease")
-        lease = Lease.from_fields(self._said_by_service("lease", envelope).fields())
+        lease = Lease.from_fields(self.said_by_service("lease", envelope).fields())
         if (lease.board, lease.run, lease.nonce) != (self.board, request.run, request.nonce):
             raise ReplyError(detail="the lease of another run")
         return lease
@@ -242,7 +250,7 @@ class TrustSession:
             if exc.refusal is None:
                 raise
             envelope = Envelope.from_bytes(exc.refusal, what="refusal")
-            refusal = Refusal.from_fields(self._said_by_service("refusal", envelope).fields())
+            refusal = Refusal.from_fields(self.said_by_service("refusal", envelope).fields())
             if (refusal.board, refusal.nonce) != (self.board, nonce):
                 raise ReplyError(detail="the refusal of another request") from exc
             # What was signed is raised, whatever was written around it.
@@ -251,7 +259,8 @@ class TrustSession:
             error.refusal = exc.refusal
             raise error from exc
 
-    def _said_by_service(self, kind: str, envelope: Envelope) -> Statement:
+    def said_by_service(self, kind: str, envelope: Envelope) -> Statement:
+        """A statement of the attested service itself. Raises ``SignatureInvalidError``."""
         key = self.keyset.verify_key
         return verify_statement(envelope, kind, {key.key_id: key})
 
@@ -265,11 +274,31 @@ class TrustSession:
         """
         pages = LogPages(lambda query: self._read(f"{self._path}/log", signer, query))
         ledger, machine = Machine.replay(pages)
-        key, origin, note = self.keyset.verify_key, log_origin(self.board), pages.checkpoint
+        key, note = self.keyset.verify_key, pages.checkpoint
+        origin = log_origin(self.board, machine.board.generation(ledger.size))
         ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
         if machine.board.board != self.board or machine.log_key != key:
             raise LogKeyError(index=0)
         return ledger, machine, note
+
+    def read_entries(self, signer: Signer, *, start: int, size: int) -> Iterator[bytes]:
+        """The entries from ``start`` to ``size``, of which nothing is verified here."""
+
+        def fetch(query: str) -> bytes:
+            return self._read(f"{self._path}/log", signer, query)
+
+        yield from LogPages(fetch, start=start, size=size)
+
+    def status(self, signer: Signer) -> JSONValue:
+        """What the service says of the board and its witnesses; nothing of it is proved."""
+        return parse_reply(self._read(f"{self._path}/status", signer))
+
+    def cosigned_note(self) -> bytes | None:
+        """The newest checkpoint that witnesses cosigned, not verified; ``None``: there is none."""
+        try:
+            return self._connection.send("GET", f"{self._path}/checkpoint").content
+        except NoSuchRouteError:
+            return None
 
     def read_object(self, digest: Digest, signer: Signer) -> bytes:
         """A body that the log names by digest, checked against it."""
@@ -278,6 +307,14 @@ class TrustSession:
         if sha256(body) != digest:
             raise ReplyError(detail=f"another object than {digest}")
         return body
+
+    def ask(self, method: str, what: str, document: JSONValue | None = None) -> Fields:
+        """The answer to a request below the board's path. Raises what the service reports."""
+        return self._connection.fields(method, f"{self._path}/{what}", document)
+
+    def read(self, what: str, signer: Signer, query: str = "") -> bytes:
+        """The answer to a member's signed request below the board's path."""
+        return self._read(f"{self._path}/{what}", signer, query)
 
     def _read(self, path: str, signer: Signer, query: str = "") -> bytes:
         request = SignedRequest(

@@ -53,3 +53,25 @@ class NoSuchRunError(BundleError):
     code = "accord-BUN-006"
     exit_code = ExitCode.USAGE
     hint = "`accord job list` shows the runs of the board"
+
+
+class BundleWitnessError(BundleError):
+    """the log of {size} entries is cosigned by {found}, its board asks for {quorum} groups"""
+
+    code = "accord-BUN-010"
+    hint = "ask for the bundle again when more witnesses can be reached; do not rely on it"
+
+
+class NoSuchResultError(BundleError):
+    """this board has no run, result or asset made by a run that is called {name}"""
+
+    code = "accord-BUN-011"
+    exit_code = ExitCode.USAGE
+    hint = "name a run, RUN/OUTPUT, an asset or a tag; `accord job list` shows the runs"
+
+
+class ModelSignatureError(BundleError):
+    """the model signature does not hold: {detail}"""
+
+    code = "accord-BUN-012"
+    hint = "the model or its signature was changed, or another key signed it"

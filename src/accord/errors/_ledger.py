@@ -50,3 +50,39 @@ class CheckpointOriginError(LedgerError):
 
     code = "accord-LED-006"
     hint = "each board has a log of its own; this checkpoint belongs to another one"
+
+
+class CosignatureUnknownError(LedgerError):
+    """the checkpoint has {found} signatures besides the log's, and {known} of witnesses"""
+
+    code = "accord-LED-010"
+    hint = "a line was added or changed whose key nobody here knows; it may say anything"
+
+
+class TileMissingError(LedgerError):
+    """there is no tile {index} of width {width} on level {level} of a log of {size} entries"""
+
+    code = "accord-LED-011"
+    hint = "fetch the tiles that a verified checkpoint of the log requires, and no others"
+
+
+class QuorumMissingError(LedgerError):
+    """the checkpoint of {origin} has cosignatures by {found}, which is not quorum {quorum}"""
+
+    code = "accord-LED-012"
+    hint = "ask for a checkpoint that more of the witnesses of this policy have seen"
+
+
+class NotCosignedError(LedgerError):
+    """entry {index} is not cosigned: {reached} of the {quorum} groups of witnesses saw it"""
+
+    code = "accord-LED-030"
+    exit_code = ExitCode.UNREACHABLE
+    hint = "nothing leaves before a quorum has: see `accord board status`, and try again"
+
+
+class LogForkError(LedgerError):
+    """the log of this board was forked: {own} entries here, {other} seen by {witness}"""
+
+    code = "accord-LED-031"
+    hint = "nothing leaves until members decide by log.fork.resolve: see `accord board status`"

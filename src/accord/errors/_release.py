@@ -203,3 +203,54 @@ class LeaseEndedError(ReleaseError):
 
     code = "accord-REL-027"
     hint = "start the service again; the outputs of the run are lost"
+
+
+class FreshnessError(ReleaseError):
+    """policy {policy} has freshness {mode}, and the board {board}"""
+
+    code = "accord-REL-080"
+    hint = "propose a version without `freshness`, or change the board's witnesses"
+
+
+class ReservationError(ReleaseError):
+    """no release of {service} can be taken from a reservation: {detail}"""
+
+    code = "accord-REL-081"
+    hint = "ask again: the trust service reserves anew, or waits for its witnesses"
+
+
+class ReservationInvalidError(ReleaseError):
+    """entry {index} reserves uses that the entries before it do not allow"""
+
+    code = "accord-REL-082"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "the trust service broke its own rules; keep the log as evidence"
+
+
+class UncleanVolumeError(ReleaseError):
+    """live volume {volume} of policy {policy} is open: {run} has not closed it"""
+
+    code = "accord-REL-090"
+    hint = "if that run is gone, members accept a tag: `accord volume tags`, `accord volume accept`"
+
+
+class TagMismatchError(ReleaseError):
+    """the tag of live volume {volume} is {expected}; the commit replaces {found}"""
+
+    code = "accord-REL-091"
+    hint = "its storage shows an older version, or a commit came twice or out of order"
+
+
+class TagWriterError(ReleaseError):
+    """{run} may not commit a tag of live volume {volume}: {detail}"""
+
+    code = "accord-REL-092"
+    hint = "only the run that opened the volume last commits; nothing was changed"
+
+
+class TagAcceptError(ReleaseError):
+    """no tag can be accepted for live volume {volume} of policy {policy} after {run}: {detail}"""
+
+    code = "accord-REL-093"
+    exit_code = ExitCode.USAGE
+    hint = "`accord volume tags` shows which run has left which volume open"

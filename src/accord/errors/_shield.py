@@ -76,3 +76,11 @@ class RunStoppedError(ShieldError):
 
     code = "accord-SHD-022"
     hint = "no output was kept; the details stay inside, because they may show the data"
+
+
+class LiveVolumesError(ShieldError):
+    """service {service} keeps live volumes, which this shield cannot mount"""
+
+    code = "accord-SHD-023"
+    exit_code = ExitCode.DENIED
+    hint = "start it in a shield that can; a strict volume is then open until a tag is accepted"

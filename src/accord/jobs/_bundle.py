@@ -6,7 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from accord.bundle import CHECKPOINT, BundleFiles, entry_name, named_evidence, object_name
+from accord.bundle import (
+    CHECKPOINT,
+    BundleFiles,
+    derived_files,
+    entry_name,
+    named_evidence,
+    object_name,
+)
 from accord.client import MemberHome, TrustSession
 from accord.errors import NoSuchRunError
 
@@ -25,13 +32,15 @@ def create_bundle(
     Raises ``NoSuchRunError``, ``BundleExistsError``, and what reading the log raises.
     """
     ledger, machine, note = home.read(session)
-    if run not in machine.runs:
+    record = machine.runs.get(run)
+    if record is None:
         raise NoSuchRunError(run=run)
     files = {entry_name(i): data for i, data in enumerate(ledger.entries())}
     for done, digest in enumerate(named_evidence(ledger.entries()), start=1):
         files[object_name(digest)] = session.read_object(digest, home.identity.signer)
         progress(done)
     files[CHECKPOINT] = note
+    files |= derived_files(ledger, machine, note, record)
     bundle = BundleFiles(session.board, run, files)
     bundle.write(path)
     return bundle

@@ -15,7 +15,7 @@ from accord.errors import (
 )
 from accord.ledger._checkpoint import Checkpoint
 from accord.ledger._entry import Entry, leaf
-from accord.ledger._merkle import MerkleTree, leaf_hash
+from accord.ledger._merkle import HASH_BYTES, TILE_WIDTH, MerkleTree, leaf_hash
 
 
 class LogHead:
@@ -95,6 +95,15 @@ class LogHead:
     def consistency_proof(self, old: int, new: int | None = None) -> tuple[bytes, ...]:
         """See `MerkleTree.consistency_proof`."""
         return self._tree.consistency_proof(old, new)
+
+    def leaf_hash(self, index: int) -> bytes:
+        """The hash of leaf ``index``. Raises ``TileMissingError`` where there is none."""
+        tile, place = divmod(index, TILE_WIDTH)
+        return self._tree.tile(0, tile, place + 1)[-HASH_BYTES:]
+
+    def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes:
+        """See `MerkleTree.tile`. What it shows to everybody are hashes of hashes."""
+        return self._tree.tile(level, index, width)
 
     def verify_extends(self, checkpoint: Checkpoint) -> None:
         """That the log starts with exactly the entries that ``checkpoint`` covers.

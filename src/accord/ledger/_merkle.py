@@ -6,9 +6,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from accord.errors import ConsistencyError, InclusionError
+from accord.errors import ConsistencyError, InclusionError, TileMissingError
 
 HASH_BYTES = 32
+
+TILE_LEVELS = 8
+"""Levels of the tree that one tile stands for (c2sp.org/tlog-tiles)."""
+
+TILE_WIDTH = 1 << TILE_LEVELS
+"""Hashes of a full tile."""
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 """The root of a tree without leaves (RFC 9162 section 2.1.1)."""
@@ -112,6 +118,19 @@ class MerkleTree:
             proof.append(self._range(start, end))
         return tuple(reversed(proof))
 
+    def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes:
+        """The hashes of a tile (c2sp.org/tlog-tiles), which never change once they are there.
+
+        Raises ``TileMissingError`` where the tree has not grown so far.
+        """
+        at = TILE_LEVELS * level
+        hashes = self._levels[at] if 0 <= at < len(self._levels) else bytearray()
+        start = index * TILE_WIDTH * HASH_BYTES
+        end = start + width * HASH_BYTES
+        if index < 0 or not 1 <= width <= TILE_WIDTH or end > len(hashes):
+            raise TileMissingError(level=level, index=index, width=width, size=self.size)
+        return bytes(hashes[start:end])
+
     def _size(self, size: int | None) -> int:
         if size is None:
             return self.size
@@ -131,13 +150,10 @@ class MerkleTree:
         return node_hash(self._range(start, middle), self._range(middle, end))
 
 
-def verify_inclusion(
-    leaf: bytes, *, index: int, size: int, root: bytes, proof: Sequence[bytes]
-) -> None:
-    """That ``leaf`` is number ``index`` of the ``size`` leaves under ``root``.
+def inclusion_root(leaf: bytes, *, index: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """The root to which ``proof`` leads from ``leaf``, number ``index`` of ``size`` leaves.
 
-    Follows RFC 9162 section 2.1.3.2. Whether the root is authentic is *not* checked.
-    Raises ``InclusionError``.
+    Follows RFC 9162 section 2.1.3.2. Raises ``InclusionError`` for a path of another length.
     """
     # (1) The leaf lies within the tree.
     if not 0 <= index < size:
@@ -155,8 +171,20 @@ def verify_inclusion(
         else:
             current = node_hash(current, node)
         fn, sn = fn >> 1, sn >> 1
-    # (5) The path was long enough, and ends in the root.
-    if sn != 0 or current != root:
+    # (5) The path was long enough.
+    if sn != 0:
+        raise InclusionError(index=index, size=size)
+    return current
+
+
+def verify_inclusion(
+    leaf: bytes, *, index: int, size: int, root: bytes, proof: Sequence[bytes]
+) -> None:
+    """That ``leaf`` is number ``index`` of the ``size`` leaves under ``root``.
+
+    Whether the root is authentic is *not* checked. Raises ``InclusionError``.
+    """
+    if inclusion_root(leaf, index=index, size=size, proof=proof) != root:
         raise InclusionError(index=index, size=size)
 
 

@@ -12,6 +12,7 @@ from accord.policy._fates import Fate, carried_over
 from accord.policy._finding import Finding, Severity
 from accord.policy._freshness import FreshnessMode, FreshnessRule
 from accord.policy._lint import lint
+from accord.policy._live import LiveMount, LiveVolume
 from accord.policy._names import owner_of, parent_name, parse_asset_name, parse_policy_name
 from accord.policy._rules import (
     AFFECTED_OWNERS,
@@ -94,6 +95,8 @@ __all__ = [
     "Input",
     "JWTAlgorithm",
     "KeyAlgorithm",
+    "LiveMount",
+    "LiveVolume",
     "Network",
     "Output",
     "PeerService",

@@ -51,6 +51,8 @@ def facts(policy: Policy) -> Iterator[tuple[str, str]]:
     if policy.not_after is not None:
         until = format_time(policy.not_after)
         yield "validity", f"nothing is released under the policy from {until} on"
+    if policy.freshness is not None:
+        yield "freshness", policy.freshness.words
     if policy.salt is not None:
         yield "salt", f"its digest is salted with {policy.salt.hex()}"
     yield from _access_facts(policy.access)
@@ -58,6 +60,8 @@ def facts(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "authority", "the policy has a certificate authority of its own"
     for name, spec in sorted(policy.secrets.items()):
         yield f"secret {name}", f"secret {name} {secret_words(spec)}"
+    for name, volume in sorted(policy.volumes.items()):
+        yield f"volume {name}", f"live volume {name}: {volume.words}"
     for export in policy.exports:
         yield f"secret {export.secret}", f"the policy {export_words(export)}"
     for name, service in sorted(policy.services.items()):
@@ -95,6 +99,9 @@ def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
         place = f"{output.name} ({_path(output.at)})"
         most = "" if output.max_bytes is None else f", at most {output.max_bytes} bytes"
         yield f"output {output.name}", f"lets {readers} read its output {place}{most}"
+    for mount in service.volumes:
+        where = _path(mount.at)
+        yield f"volume {mount.volume}", f"reads and writes live volume {mount.volume} at {where}"
     for file in service.files:
         content = shlex.quote(visible(file.content))
         yield "files", f"gets the file {_path(file.at)}, mode {file.mode}: {content}"

@@ -23,6 +23,7 @@ from accord.identity import VerifyKey
 from accord.policy._access import Access
 from accord.policy._exports import Export, read_exports
 from accord.policy._freshness import FreshnessRule
+from accord.policy._live import LiveVolume, read_volumes
 from accord.policy._names import parent_name, parse_policy_name
 from accord.policy._secrets import AUTHORITY, IDENTITY, RAW_KINDS, SecretSpec, read_secrets
 from accord.policy._service import Service
@@ -34,6 +35,10 @@ SALT_BYTES = 16
 
 
 def _nothing() -> Mapping[str, SecretSpec]:
+    return MappingProxyType({})
+
+
+def _no_volumes() -> Mapping[str, LiveVolume]:
     return MappingProxyType({})
 
 
@@ -65,6 +70,8 @@ class Policy:
 
     secrets: Mapping[str, SecretSpec] = field(default_factory=_nothing)
     exports: tuple[Export, ...] = ()
+    volumes: Mapping[str, LiveVolume] = field(default_factory=_no_volumes)
+    """What its services keep from one run to the next, by name."""
 
     @classmethod
     def from_json(cls, value: JSONValue, *, where: str = "policy") -> Policy:
@@ -92,6 +99,9 @@ class Policy:
             authority=fields.has("authority") and fields.flag("authority"),
             secrets=MappingProxyType(dict(secrets)),
             exports=read_exports(fields, secrets) if fields.has("exports") else (),
+            volumes=read_volumes(fields.object("volumes"))
+            if fields.has("volumes")
+            else _no_volumes(),
         )
         fields.end()
         policy._check(where)
@@ -119,6 +129,11 @@ class Policy:
             raise PolicyContentError(
                 where=f"{where}.identity", detail=f"{name} needs `authority: true` in its policy"
             )
+        for mount in service.volumes:
+            if mount.volume not in self.volumes:
+                raise PolicyContentError(
+                    where=f"{where}.volumes", detail=f"the policy has no volume {mount.volume}"
+                )
         if service.totp is not None:
             spec = self.secrets.get(service.totp)
             if spec is None or spec.kind not in RAW_KINDS:
@@ -169,6 +184,8 @@ class Policy:
             "freshness": self.freshness.to_json() if self.freshness is not None else None,
         }
         document.update({name: value for name, value in optional.items() if value is not None})
+        if self.volumes:
+            document["volumes"] = {name: item.to_json() for name, item in self.volumes.items()}
         return document
 
     @cached_property

@@ -51,3 +51,19 @@ class FreshnessRule:
         if self.mode is FreshnessMode.LEASE:
             document |= {"max_uses": self.max_uses, "ttl_s": self.ttl_s}
         return document
+
+    @property
+    def is_lease(self) -> bool:
+        return self.mode is FreshnessMode.LEASE
+
+    @property
+    def words(self) -> str:
+        """What the mode means, as a sentence; a lease's says its bound."""
+        if self.mode is FreshnessMode.STRICT:
+            return "every release waits until a quorum of witnesses has cosigned it"
+        if self.mode is FreshnessMode.LEASE:
+            return (
+                f"up to {self.max_uses} releases of each service within {self.ttl_s} s of a "
+                "cosigned reservation MAY BE IN NO LOG after a rollback; owners' limits hold"
+            )
+        return "releases wait for NO WITNESS: a rollback of the trust service goes unseen"

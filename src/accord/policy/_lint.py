@@ -9,6 +9,7 @@ from accord.policy._access import ANYONE
 from accord.policy._document import Policy
 from accord.policy._fates import Fate, carried_over
 from accord.policy._finding import Finding, Severity, error, note, warning
+from accord.policy._lint_freshness import lint_freshness
 from accord.policy._lint_rules import lint_access, lint_people
 from accord.policy._lint_secrets import lint_secrets, lint_sharing
 from accord.policy._lint_services import lint_service
@@ -20,15 +21,18 @@ def lint(
     previous: Policy | None = None,
     members: Mapping[str, frozenset[str]] | None = None,
     policies: Mapping[str, Policy] | None = None,
+    witnessed: bool | None = None,
 ) -> tuple[Finding, ...]:
     """Everything worth a second look, errors first.
 
     ``previous`` is the version in force, ``members`` the roles by member as they will be,
-    ``policies`` those in force by name. What needs one that is not given is *not* checked;
-    neither is whether assets are registered and allow it, which owners' terms decide.
+    ``policies`` those in force by name, ``witnessed`` whether the board has witnesses. What needs
+    one that is not given is *not* checked; neither is whether assets are registered and allow
+    it, which owners' terms decide.
     """
     found = [
         *_lint_whole(policy),
+        *lint_freshness(policy, witnessed),
         *lint_access(policy, members),
         *(lint_people(policy, members) if members is not None else ()),
         *(_lint_update(policy, previous, members) if previous is not None else ()),

@@ -63,6 +63,14 @@ def _lint_reach(policy: Policy, service: Service, where: str) -> Iterator[Findin
             "guests of the Key Broker protocol may ask, whose evidence names no policy",
             "leave `channel` out, unless such guests are meant",
         )
+    for mount in service.volumes:
+        if not policy.volumes[mount.volume].strict:
+            yield note(
+                "volume-not-strict",
+                f"policy.volumes.{mount.volume}",
+                "after an unclean exit it goes on from the last tag, and nobody is asked",
+                "leave `strict` out: members then accept a tag first",
+            )
     if service.identity and "identity" not in named:
         yield note(
             "identity-unused",

@@ -13,6 +13,8 @@ from accord.encoding import MAX_ITEMS, MAX_TEXT, NAME, JSONValue
 from accord.policy._access import ANYONE
 from accord.policy._attestation import ADVISORY, PARTS, TCB_STATUSES, WHOLE
 from accord.policy._document import POLICY_SCHEMA, SALT_BYTES
+from accord.policy._freshness import MAX_LEASE_TTL_S, MAX_LEASE_USES, FreshnessMode
+from accord.policy._live import MAX_VOLUMES
 from accord.policy._names import ASSET, MAX_NAME, MAX_NAMES
 from accord.policy._rules import MAX_WEIGHT, SETS
 from accord.policy._schema_secrets import export_schema, secret_schemas
@@ -60,12 +62,17 @@ def policy_schema() -> Schema:
         "$defs": {
             **_words(),
             "access": _access(),
+            "freshness": _freshness(),
             "rule": _rule(),
             **secret_schemas(),
             "export": export_schema(),
             "service": _service(),
             "input": _input(),
             "output": _output(),
+            "volume": record(
+                optional={"strict": _flag(True, "After an unclean exit it waits for a vote.")}
+            ),
+            "mount": record(required={"volume": ref("name"), "at": _path("/data/")}),
             "file": _file(),
             "component": _component(),
             "variant": _by_family(FAMILIES, "variant"),
@@ -112,10 +119,12 @@ def _policy() -> Schema:
             },
             "salt": text(f"^[0-9a-f]{{{2 * SALT_BYTES}}}$", "Makes the digest unguessable."),
             "not_after": {**ref("time"), "description": "Nothing is released from then on."},
+            "freshness": {**ref("freshness"), "description": "What a rollback could make of it."},
             "access": ref("access"),
             "authority": _flag(False, "Whether it has a certificate authority of its own."),
             "secrets": {**secrets, "maxProperties": MAX_SECRETS},
             "exports": listed(ref("export")),
+            "volumes": {**mapping(ref("volume")), "maxProperties": MAX_VOLUMES},
         },
     )
 
@@ -129,6 +138,25 @@ def _access() -> Schema:
             "create": {**ref("rule"), "description": "Policies below it need it as well."},
         }
     )
+
+
+def _freshness() -> Schema:
+    """Only a lease has a size and a time, and it has both."""
+    lease = {"mode": {"const": FreshnessMode.LEASE.value}}
+    sizes = ("max_uses", "ttl_s")
+    whole = record(
+        required={"mode": choice(FreshnessMode)},
+        optional={
+            "max_uses": integer(1, MAX_LEASE_USES),
+            "ttl_s": integer(1, MAX_LEASE_TTL_S),
+        },
+    )
+    return {
+        **whole,
+        "if": {"properties": lease, "required": ["mode"]},
+        "then": {"required": [*sizes]},
+        "else": {"properties": dict.fromkeys(sizes, False)},
+    }
 
 
 def _rule() -> Schema:
@@ -172,6 +200,7 @@ def _service() -> Schema:
             "identity": _flag(False, "Gets a certificate of the policy's authority."),
             "lease_s": integer(MIN_LEASE_S, MAX_LEASE_S),
             "totp": {**ref("name"), "description": "Secret of the second factor."},
+            "volumes": {**listed(ref("mount")), "description": "Live volumes of the policy."},
         },
     )
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from accord.encoding import Digest, Fields, JSONValue
 from accord.errors import MalformedError, PolicyContentError
 from accord.policy._attestation import AttestationVariant
+from accord.policy._live import LiveMount
 from accord.policy._names import parse_asset_name
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
@@ -160,6 +161,9 @@ class Service:
     totp: str | None = None
     """The secret whose one-time password each start needs."""
 
+    volumes: tuple[LiveMount, ...] = ()
+    """Live volumes of the policy that it reads and writes."""
+
     @classmethod
     def from_fields(cls, fields: Fields) -> Service:
         """Reads and ends ``fields``. Raises ``MalformedError`` or ``PolicyContentError``."""
@@ -180,6 +184,7 @@ class Service:
             identity=fields.has("identity") and fields.flag("identity"),
             lease_s=_optional_integer(fields, "lease_s", MIN_LEASE_S, MAX_LEASE_S),
             totp=fields.optional("totp", fields.name),
+            volumes=tuple(map(_mount, fields.objects("volumes"))) if fields.has("volumes") else (),
         )
         fields.end()
         service._check(fields.where)
@@ -192,19 +197,21 @@ class Service:
             )
         if not self.command or not self.command[0]:
             raise PolicyContentError(where=f"{where}.command", detail="there is no program")
+        no_guest = self.singleton or self.identity or bool(self.volumes)
         if self.channel is Channel.L0 and (
-            self.singleton or self.identity or self.totp is not None or self.lease_s is not None
+            no_guest or self.totp is not None or self.lease_s is not None
         ):
             raise PolicyContentError(
                 where=f"{where}.channel",
-                detail="L0 has no place for instance tokens, one-time passwords, certificates"
-                " or leases",
+                detail="L0 has no place for instance tokens, one-time passwords, certificates,"
+                " leases or live volumes",
             )
         if not _plain(self.workdir) or not self.workdir.startswith("/"):
             raise PolicyContentError(
                 where=f"{where}.workdir", detail="expected a plain absolute path"
             )
         mounts = [item.at for item in self.inputs] + [item.at for item in self.outputs]
+        mounts += [item.at for item in self.volumes]
         places = [PurePosixPath(at) for at in (*mounts, *(file.at for file in self.files))]
         for index, place in enumerate(places):
             for other in places[index + 1 :]:
@@ -217,6 +224,16 @@ class Service:
         names = [output.name for output in self.outputs]
         if len(set(names)) != len(names):
             raise PolicyContentError(where=f"{where}.outputs", detail="a name appears twice")
+        if len({item.volume for item in self.volumes}) != len(self.volumes):
+            raise PolicyContentError(where=f"{where}.volumes", detail="a volume appears twice")
+
+    @property
+    def may_be_leased(self) -> bool:
+        """Whether starts can be reserved before they happen, and so need not be in the log first.
+
+        Not where a start uses up something that exists once: a rollback would bring it back.
+        """
+        return not self.singleton and self.totp is None and not self.volumes
 
     def templates(self) -> Iterator[tuple[str, str]]:
         """Every text that may name secrets, with where it stands."""
@@ -246,7 +263,15 @@ class Service:
             document["lease_s"] = self.lease_s
         if self.totp is not None:
             document["totp"] = self.totp
+        if self.volumes:
+            document["volumes"] = [item.to_json() for item in self.volumes]
         return document
+
+
+def _mount(fields: Fields) -> LiveMount:
+    mount = LiveMount(fields.name("volume"), _path(fields, "/data"))
+    fields.end()
+    return mount
 
 
 def _optional_integer(fields: Fields, name: str, minimum: int, maximum: int) -> int | None:

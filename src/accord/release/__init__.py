@@ -4,6 +4,7 @@
 from accord.release._challenges import Challenges
 from accord.release._consent import (
     enacted_service,
+    freshness_mode,
     nothing_stopped,
     owners_consent,
     used_assets,
@@ -46,16 +47,32 @@ from accord.release._grant import (
     OUTPUT_KEY_PURPOSE,
     Grant,
     GrantedInput,
+    GrantedVolume,
     Lease,
     Refusal,
     asset_key_context,
     grant_context,
     output_key_context,
 )
+from accord.release._lineage import (
+    LINEAGE_TYPE,
+    Derived,
+    Ingredient,
+    Lineage,
+    LiveRun,
+    Step,
+    lineage_statement,
+)
 from accord.release._machine import Machine
-from accord.release._records import AssetUse, Release, Renewal, SecretUse
+from accord.release._records import AssetUse, OpenedVolume, Release, Renewal, SecretUse
 from accord.release._references import referenced_secrets
 from accord.release._requested import requested_service
+from accord.release._reservations import (
+    Reserved,
+    UseReservation,
+    is_leased,
+    next_reservation,
+)
 from accord.release._resource import (
     Guest,
     ResourceRelease,
@@ -63,7 +80,18 @@ from accord.release._resource import (
     guest_report_data,
     verify_guest,
 )
-from accord.release._run import RunOutcome, RunOutput, RunRecord, RunStatement
+from accord.release._root_shares import (
+    BACKUP_KEY_PURPOSE,
+    MAX_SEALED_SHARE,
+    RESEALED_PURPOSE,
+    SHARE_PURPOSE,
+    Recovery,
+    RecoveryShare,
+    RootShare,
+    RootShares,
+    share_context,
+)
+from accord.release._run import STATEMENT_TYPE, RunOutcome, RunOutput, RunRecord, RunStatement
 from accord.release._secret_uses import exporting_policy, secret_uses
 from accord.release._simulate import (
     Loss,
@@ -73,6 +101,7 @@ from accord.release._simulate import (
     charter_changes,
     simulate,
 )
+from accord.release._tags import MAX_UPDATES, TagCommit, TagUpdate
 from accord.release._why import (
     Allowance,
     Enacted,
@@ -84,11 +113,18 @@ from accord.release._why import (
 
 __all__ = [
     "ASSET_KEY_PURPOSE",
+    "BACKUP_KEY_PURPOSE",
     "EXPORT_PURPOSE",
     "GRANT_PURPOSE",
+    "LINEAGE_TYPE",
     "LOG_NAME",
+    "MAX_SEALED_SHARE",
+    "MAX_UPDATES",
     "NONCE_BYTES",
     "OUTPUT_KEY_PURPOSE",
+    "RESEALED_PURPOSE",
+    "SHARE_PURPOSE",
+    "STATEMENT_TYPE",
     "TOKEN_BYTES",
     "Allowance",
     "AssetUse",
@@ -96,26 +132,37 @@ __all__ = [
     "Challenges",
     "CheckPassword",
     "Decision",
+    "Derived",
     "Enacted",
     "ExchangeRequest",
     "Explanation",
     "ExportedSecret",
     "Grant",
     "GrantedInput",
+    "GrantedVolume",
     "Guest",
     "Importer",
+    "Ingredient",
     "Lease",
     "LeaseRequest",
+    "Lineage",
+    "LiveRun",
     "Loss",
     "Machine",
+    "OpenedVolume",
     "Outcome",
     "PolicyChange",
     "Recipient",
+    "Recovery",
+    "RecoveryShare",
     "Refusal",
     "Release",
     "ReleaseRequest",
     "Renewal",
+    "Reserved",
     "ResourceRelease",
+    "RootShare",
+    "RootShares",
     "RuleTrace",
     "RunOutcome",
     "RunOutput",
@@ -124,6 +171,10 @@ __all__ = [
     "SecretExport",
     "SecretUse",
     "ServiceStart",
+    "Step",
+    "TagCommit",
+    "TagUpdate",
+    "UseReservation",
     "asset_key_context",
     "attest_requester",
     "ballot_binding",
@@ -136,10 +187,14 @@ __all__ = [
     "explain_asset",
     "explain_secret",
     "exporting_policy",
+    "freshness_mode",
     "grant_context",
     "guest_report_data",
+    "is_leased",
     "lease_binding",
+    "lineage_statement",
     "log_origin",
+    "next_reservation",
     "nothing_stopped",
     "output_key_context",
     "owners_consent",
@@ -149,6 +204,7 @@ __all__ = [
     "requested_service",
     "secret_uses",
     "service_binding",
+    "share_context",
     "shared_policy",
     "shield_binding",
     "simulate",

@@ -15,13 +15,14 @@ from accord.release._consent import (
     nothing_stopped,
     owners_consent,
     owners_still_consent,
+    touched_assets,
     unused_token,
-    used_assets,
 )
 from accord.release._records import Release, Renewal
 from accord.release._references import password_source
 from accord.release._run import RunOutcome, RunRecord, RunStatement
 from accord.release._secret_uses import secret_uses
+from accord.release._tags import opens_rightly
 
 
 def check_release(
@@ -39,7 +40,7 @@ def check_release(
     Raises ``ReleaseInvalidError`` where it says something else than the state, and REL errors.
     """
     policy, service = enacted_service(board, release.policy, release.service, now)
-    assets = frozenset(used_assets(policy, service))
+    assets = touched_assets(board, policy, service)
     nothing_stopped(board, policy=policy.name, assets=assets, run=release.run)
     uses = owners_consent(
         board, counted, policy=policy, service=service, assurance=release.assurance, now=now
@@ -57,6 +58,7 @@ def check_release(
         and (release.tls_spki_sha256 is not None) is service.identity
         and _is_new_step(release, policy, service, totp_steps)
         and _lease_fits(release.lease_until, service, now)
+        and opens_rightly(board, release, policy, service)
     )
     if not consistent:
         raise ReleaseInvalidError(index=index)
@@ -109,7 +111,7 @@ def all_still_agree(
     ``policy`` and ``service`` are those in force: whether they are those of the release is
     *not* checked here. Raises REL errors.
     """
-    assets = frozenset(used_assets(policy, service))
+    assets = touched_assets(board, policy, service)
     nothing_stopped(board, policy=policy.name, assets=assets, run=release.run)
     owners_still_consent(board, policy=policy, service=service, assurance=assurance, now=now)
     peers = {use.name: use.version for use in release.secrets}
@@ -151,5 +153,5 @@ def check_run(
     if succeeded:
         if record.lease_until is not None and now >= record.lease_until:
             raise LeaseEndedError(run=run.run)
-        assets = frozenset(used_assets(policy, service))
+        assets = touched_assets(board, policy, service)
         nothing_stopped(board, policy=policy.name, assets=assets, run=run.run)

@@ -13,6 +13,7 @@ from accord.board import (
     InstanceToken,
     ProposalStatus,
     keys_digest,
+    tag_name,
 )
 from accord.encoding import Digest, format_time
 from accord.errors import (
@@ -20,6 +21,7 @@ from accord.errors import (
     AssetKindError,
     ConsentWithdrawnError,
     ExecutionStoppedError,
+    FreshnessError,
     InstanceTokenError,
     NoPolicyError,
     OwnerChangedError,
@@ -33,7 +35,7 @@ from accord.errors import (
     UnknownServiceError,
     UsesExhaustedError,
 )
-from accord.policy import Assurance, Policy, Service
+from accord.policy import Assurance, FreshnessMode, Policy, Service
 from accord.release._records import AssetUse
 from accord.release._references import referenced_secrets
 
@@ -44,7 +46,7 @@ def enacted_service(
     """The policy in force and its service.
 
     Raises ``PolicyPendingError`` (naming who is missing), ``NoPolicyError``,
-    ``PolicyExpiredError``, ``UnknownServiceError`` or ``ReaderLeftError``.
+    ``PolicyExpiredError``, ``FreshnessError``, ``UnknownServiceError`` or ``ReaderLeftError``.
     """
     enacted = board.policy(policy)
     if enacted is None:
@@ -55,6 +57,7 @@ def enacted_service(
                 raise PolicyPendingError(policy=policy, proposal=record.id, missing=missing)
         raise NoPolicyError(policy=policy)
     _not_expired(enacted, now)
+    freshness_mode(board, enacted)
     if service not in enacted.services:
         raise UnknownServiceError(policy=policy, service=service)
     for output in enacted.services[service].outputs:
@@ -62,6 +65,22 @@ def enacted_service(
             if reader not in board.members:
                 raise ReaderLeftError(reader=reader, policy=policy)
     return enacted, enacted.services[service]
+
+
+def freshness_mode(board: BoardState, policy: Policy) -> FreshnessMode:
+    """How fresh the state must be before anything of ``policy`` leaves.
+
+    Whether it *is* that fresh is up to whoever lets something leave. Raises ``FreshnessError``
+    where the board cannot have the mode that the policy says.
+    """
+    witnessed = board.charter.witnesses is not None
+    if policy.freshness is None:
+        return FreshnessMode.STRICT if witnessed else FreshnessMode.SOLO
+    mode = policy.freshness.mode
+    if (mode is FreshnessMode.SOLO) is witnessed:
+        found = "has witnesses" if witnessed else "has no witnesses"
+        raise FreshnessError(policy=policy.name, mode=mode, board=found)
+    return mode
 
 
 def _not_expired(policy: Policy, now: datetime) -> None:
@@ -130,6 +149,31 @@ def used_assets(policy: Policy, service: Service) -> Mapping[str, Digest | None]
     return used
 
 
+def held_assets(board: BoardState, policy: Policy, service: Service) -> frozenset[str]:
+    """What may be in the live volumes of a service, because a service that had them open used it.
+
+    Who reads such a volume reads that, so the owners' terms are asked as for an input.
+    """
+    records = (board.tags.get(tag_name(policy.name, item.volume)) for item in service.volumes)
+    return frozenset(asset for record in records if record is not None for asset in record.assets)
+
+
+def touched_assets(board: BoardState, policy: Policy, service: Service) -> frozenset[str]:
+    """What a run of the service uses, or may find in its live volumes."""
+    return frozenset(used_assets(policy, service)) | held_assets(board, policy, service)
+
+
+def _held_consent(
+    board: BoardState, *, policy: Policy, service: Service, assurance: Assurance, now: datetime
+) -> None:
+    """That the owners of what is in its live volumes let the service have it; no use is counted."""
+    for asset in sorted(held_assets(board, policy, service)):
+        record = board.assets[asset]
+        volume = record.offer.kind is AssetKind.VOLUME
+        _still_offered(board, record, record.offer.tag if volume else None)
+        _within_terms(board, record, policy=policy, service=service, assurance=assurance, now=now)
+
+
 def owners_consent(
     board: BoardState,
     uses: Mapping[Digest, int],
@@ -158,6 +202,8 @@ def owners_consent(
         if used >= record.offer.terms.max_uses:
             raise UsesExhaustedError(asset=asset, uses=used, owner=record.offer.owner)
         counted.append(AssetUse(asset, record.offered_by, used + 1))
+    if assets is None:
+        _held_consent(board, policy=policy, service=service, assurance=assurance, now=now)
     return tuple(counted)
 
 
@@ -169,6 +215,7 @@ def owners_still_consent(
         record = board.assets[asset]
         _still_offered(board, record, tag)
         _within_terms(board, record, policy=policy, service=service, assurance=assurance, now=now)
+    _held_consent(board, policy=policy, service=service, assurance=assurance, now=now)
 
 
 def _still_offered(board: BoardState, record: AssetRecord, tag: Digest | None) -> None:

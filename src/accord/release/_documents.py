@@ -38,9 +38,13 @@ def parse_run_id(value: object, *, what: str) -> str:
     return value
 
 
-def log_origin(board: Digest) -> str:
-    """The origin line of a board's log (C2SP tlog-checkpoint)."""
-    return f"accord/boards/{board.removeprefix('sha256:')}"
+def log_origin(board: Digest, generation: int = 0) -> str:
+    """The origin line of a board's log (C2SP tlog-checkpoint).
+
+    Each fork that members resolved begins another ``generation``: for witnesses, another log.
+    """
+    suffix = f"/g{generation}" if generation else ""
+    return f"accord/boards/{board.removeprefix('sha256:')}{suffix}"
 
 
 def service_binding(

@@ -25,16 +25,18 @@ from accord.release._consent import (
     enacted_service,
     nothing_stopped,
     owners_consent,
+    touched_assets,
     unused_token,
-    used_assets,
 )
 from accord.release._documents import LeaseRequest, ReleaseRequest, lease_binding
 from accord.release._machine import Machine
 from accord.release._records import Release, Renewal
 from accord.release._references import password_source
 from accord.release._requested import requested_service
+from accord.release._reservations import Reserved
 from accord.release._run import RunRecord
 from accord.release._secret_uses import secret_uses
+from accord.release._tags import volumes_to_open
 
 RUN_ID_BYTES = 16
 
@@ -108,12 +110,14 @@ def decide(
     entropy: Callable[[int], bytes],
     check_password: CheckPassword,
     peers: Mapping[str, Digest] | None = None,
+    reserved: Reserved | None = None,
     stage: Stage = untimed,
 ) -> Decision:
     """Whether ``request`` may be released what it asks for.
 
     ``service_assurance`` is what the trust service itself is worth: it holds the keys, so a run
-    is worth no more. The caller must write the release to the log, durably, before it seals
+    is worth no more. With ``reserved`` the release takes one use from that, which the caller
+    found to be in force. The caller must write the release to the log, durably, before it seals
     anything. Raises REL and ATT errors.
     """
     board, claims = machine.board, attested.claims
@@ -125,14 +129,18 @@ def decide(
     with stage("appraise"):
         result = _appraise(claims, policy, service, request, now)
     run = "run-" + entropy(RUN_ID_BYTES).hex()
-    nothing_stopped(
-        board, policy=policy.name, assets=frozenset(used_assets(policy, service)), run=run
-    )
+    touched = touched_assets(board, policy, service)
+    nothing_stopped(board, policy=policy.name, assets=touched, run=run)
     assurance = claims.assurance.weaker(service_assurance)
     # (6) Every owner's terms allow it, a use is left, and whoever shares a secret still does.
     with stage("consent"):
         uses = owners_consent(
-            board, machine.uses, policy=policy, service=service, assurance=assurance, now=now
+            board,
+            machine.uses if reserved is None else reserved.counted,
+            policy=policy,
+            service=service,
+            assurance=assurance,
+            now=now,
         )
         secrets = secret_uses(board, policy, service, peers or {}, now=now)
     # (7) The second factors fit, and are used up by what is recorded.
@@ -140,6 +148,10 @@ def decide(
         unused_token(
             board, request.token_sha256, policy=policy.name, service=request.service, now=now
         )
+    # (8) No live volume that it opens is as an unclean exit has left it, unless that is accepted.
+    volumes = volumes_to_open(
+        board, policy, service, lambda _: "vol-" + entropy(RUN_ID_BYTES).hex()
+    )
     step = _password_step(machine, policy, service, request, check_password)
     release = Release(
         board=request.board,
@@ -159,6 +171,8 @@ def decide(
         tls_spki_sha256=request.tls_spki_sha256,
         totp_step=step,
         lease_until=lease_end(service, now),
+        reservation=None if reserved is None else reserved.digest,
+        volumes=volumes,
     )
     return Decision(release, policy, service)
 

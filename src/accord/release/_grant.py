@@ -51,6 +51,37 @@ class GrantedInput:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantedVolume:
+    """One live volume that the shield may open: its key, and the tag that it must find."""
+
+    volume: str
+    volume_id: str
+    tag: Digest | None
+    """``None``: there is nothing to find, the shield makes the volume."""
+
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> GrantedVolume:
+        granted = cls(
+            fields.name("volume"),
+            fields.name("volume_id"),
+            fields.optional("tag", fields.digest),
+            fields.data("key", size=KEY_BYTES),
+        )
+        fields.end()
+        return granted
+
+    def to_json(self) -> JSONValue:
+        document = {
+            "volume": self.volume,
+            "volume_id": self.volume_id,
+            "key": base64_encode(self.key),
+        }
+        return {**document} if self.tag is None else {**document, "tag": self.tag}
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What a shield receives: the service as voted on, keys, secrets, and who reads the outputs.
 
@@ -74,6 +105,7 @@ class Grant:
     """The certificate of the policy's authority for the shield's TLS key, and its chain, DER."""
 
     lease_until: datetime | None = None
+    volumes: tuple[GrantedVolume, ...] = ()
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Grant:
@@ -94,6 +126,9 @@ class Grant:
             ),
             identity=fields.blobs("identity", limit=MAX_CERTIFICATE),
             lease_until=fields.optional("lease_until", fields.time),
+            volumes=tuple(map(GrantedVolume.from_fields, fields.objects("volumes")))
+            if fields.has("volumes")
+            else (),
         )
         fields.end()
         return grant
@@ -114,6 +149,8 @@ class Grant:
         }
         if self.lease_until is not None:
             document["lease_until"] = format_time(self.lease_until)
+        if self.volumes:
+            document["volumes"] = [item.to_json() for item in self.volumes]
         return document
 
 

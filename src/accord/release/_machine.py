@@ -24,6 +24,7 @@ from accord.encoding import (
     Envelope,
     Fields,
     JSONValue,
+    base64_decode,
     base64_encode,
     canonical_json,
     parse_canonical_json,
@@ -37,7 +38,13 @@ from accord.errors import (
     UnknownRunError,
     WrongBoardError,
 )
-from accord.identity import Keyset, Statement, VerifyKey, statement_kind, verify_statement
+from accord.identity import (
+    Keyset,
+    Statement,
+    VerifyKey,
+    statement_kind,
+    verify_statement,
+)
 from accord.ledger import Entry, Ledger
 from accord.policy import Policy, owner_of
 from accord.release._check import check_release, check_renewal, check_run
@@ -45,9 +52,31 @@ from accord.release._documents import NONCE_BYTES, ServiceStart
 from accord.release._exchange import SecretExport, shared_policy
 from accord.release._records import Release, Renewal
 from accord.release._references import password_source
+from accord.release._reservations import Reserved, UseReservation, reserve, reserved_for
 from accord.release._resource import ResourceRelease, agreed_resource
+from accord.release._root_shares import (
+    KEY_BYTES,
+    Recovery,
+    RootShares,
+    check_recovery,
+    check_root_shares,
+)
 from accord.release._run import RunRecord, RunStatement
 from accord.release._runs import Runs
+from accord.release._tags import TagCommit, committed, held_owners, opened
+
+_BY_SERVICE = frozenset(
+    {
+        "enactment",
+        "export",
+        "release",
+        "renewal",
+        "resource-release",
+        "root-shares",
+        "use-reservation",
+    }
+)
+"""Statements that the trust service signs with the log key."""
 
 
 @dataclass(slots=True)
@@ -66,6 +95,15 @@ class Machine:
     nonces: MutableSet[bytes] = field(default_factory=set)
     totp_steps: dict[str, int] = field(default_factory=dict)
     """By where the secret comes from, the latest time step whose one-time password was used."""
+
+    root_shares: RootShares | None = None
+    """Of the root secret in force, as soon as the trust service has split it."""
+
+    former_keys: list[VerifyKey] = field(default_factory=list)
+    """Log keys before this one: each recovery on another machine begins with a new one."""
+
+    reservations: dict[tuple[str, str], Reserved] = field(default_factory=dict)
+    """By policy and service, what the current start of the trust service has reserved."""
 
     @classmethod
     def found(cls, entry: Entry) -> Machine:
@@ -121,6 +159,10 @@ class Machine:
             "totp_steps": [
                 {"source": source, "step": step} for source, step in self.totp_steps.items()
             ],
+            "reservations": [reserved.to_json() for reserved in self.reservations.values()],
+            "log_key": None if self.log_key is None else base64_encode(self.log_key.raw),
+            "former_keys": [base64_encode(key.raw) for key in self.former_keys],
+            "root_shares": None if self.root_shares is None else self.root_shares.to_json(),
         }
 
     @classmethod
@@ -135,7 +177,6 @@ class Machine:
         machine = cls(read_board(fields.object("board")))
         for item in fields.objects("started", limit=MAX_RECORDS):
             start = ServiceStart.from_fields(item.object("start"))
-            machine.log_key = machine.log_key or start.keyset.verify_key
             machine.started.append((start, item.integer("index", minimum=1)))
             item.end()
         for item in fields.objects("uses", limit=MAX_RECORDS):
@@ -150,6 +191,17 @@ class Machine:
             source = item.text("source", limit=512)
             machine.totp_steps[source] = item.integer("step", minimum=0)
             item.end()
+        for item in fields.objects("reservations", limit=MAX_RECORDS):
+            reserved = Reserved.from_fields(item)
+            machine.reservations[reserved.reservation.key] = reserved
+        key = fields.take("log_key")
+        if key is not None:
+            machine.log_key = VerifyKey(base64_decode(str(key), what="snapshot.log_key"))
+        former = fields.blobs("former_keys", size=KEY_BYTES, most=MAX_RECORDS)
+        machine.former_keys += map(VerifyKey, former)
+        shares = fields.take("root_shares")
+        if shares is not None:
+            machine.root_shares = RootShares.from_fields(Fields(shares, "snapshot.root_shares"))
         fields.end()
         return machine
 
@@ -191,22 +243,36 @@ class Machine:
                 # The first start names the log key; every later one must be signed by it.
                 claimed = ServiceStart.from_fields(_peek(envelope, kind)).keyset.verify_key
                 key = self.log_key or claimed
-            case "release" | "resource-release" | "renewal" | "enactment" | "export":
+            case "recovery":
+                return self._recovery_keys(_peek(envelope, kind), index)
+            case _ if kind in _BY_SERVICE:
                 if self.log_key is None:
                     raise LogKeyError(index=index)
                 key = self.log_key
+            case "tag-commit":
+                claimed_run = TagCommit.from_fields(_peek(envelope, kind)).run
+                key = self._record_of(claimed_run).release.keyset.verify_key
             case "run":
                 key = self._run_record(_peek(envelope, kind)).release.keyset.verify_key
             case _:
                 return self.board.keys
         return {key.key_id: key}
 
+    def _recovery_keys(self, fields: Fields, index: int) -> Mapping[Digest, VerifyKey]:
+        """The keys that must both sign a recovery: the new one, and the root secret's."""
+        if self.root_shares is None:
+            raise LogKeyError(index=index)
+        keys = (Recovery.from_fields(fields).keyset.verify_key, self.root_shares.recovery_key)
+        return {key.key_id: key for key in keys}
+
     def _run_record(self, fields: Fields) -> RunRecord:
         """The release that a run statement claims to end. Raises ``UnknownRunError``."""
-        claimed = RunStatement.from_fields(fields)
-        record = self.runs.get(claimed.run)
+        return self._record_of(RunStatement.from_fields(fields).run)
+
+    def _record_of(self, run: str) -> RunRecord:
+        record = self.runs.get(run)
         if record is None:
-            raise UnknownRunError(run=claimed.run)
+            raise UnknownRunError(run=run)
         return record
 
     @property
@@ -230,30 +296,89 @@ class Machine:
             raise LogKeyError(index=index)
         self.log_key = start.keyset.verify_key
         self.started.append((start, index))
+        # Releases of the start before may be lost. What it reserved stays counted, for ever.
+        self.reservations.clear()
+
+    def _reserve(self, statement: Statement, index: int, time: datetime) -> None:
+        reservation = UseReservation.from_fields(statement.fields())
+        self._must_be_here(reservation.board)
+        start = self.started[-1][0]
+        self.uses, self.reservations[reservation.key] = reserve(
+            self.board,
+            self.uses,
+            self.reservations.get(reservation.key),
+            reservation,
+            digest=statement.digest,
+            index=index,
+            # Whoever has taken over has not started yet.
+            boot=start.boot_nonce if start.keyset.verify_key == self.log_key else b"",
+            now=time,
+        )
+
+    def _split(self, statement: Statement, index: int, _time: datetime) -> None:
+        shares = RootShares.from_fields(statement.fields())
+        self._must_be_here(shares.board)
+        check_root_shares(self.board, self.root_shares, shares, index=index)
+        self.root_shares = shares
+
+    def _recover(self, statement: Statement, index: int, _time: datetime) -> None:
+        recovery = Recovery.from_fields(statement.fields())
+        self._must_be_here(recovery.board)
+        keys = self._recovery_keys(statement.fields(), index)
+        if statement.signers != keys.keys():
+            raise LogKeyError(index=index)
+        check_recovery(self.board, self.root_shares, recovery, index=index)
+        self._pass_on(recovery.keyset.verify_key)
+
+    def _pass_on(self, key: VerifyKey) -> None:
+        """From the next entry on, ``key`` is the log's."""
+        if self.log_key is not None and self.log_key != key:
+            self.former_keys.append(self.log_key)
+        self.log_key = key
+        self.reservations.clear()
+
+    @property
+    def log_keys(self) -> tuple[VerifyKey, ...]:
+        """Every key that has signed checkpoints of this log, the present one first."""
+        return (*([] if self.log_key is None else [self.log_key]), *reversed(self.former_keys))
 
     def _release(self, statement: Statement, index: int, time: datetime) -> None:
         release = Release.from_fields(statement.fields())
         self._must_be_here(release.board)
+        reserved = None
+        if release.reservation is not None:
+            reserved = reserved_for(self.board, self.reservations, release, time)
         policy, service = check_release(
             self.board,
             release,
-            counted=self.uses,
+            counted=self.uses if reserved is None else reserved.counted,
             totp_steps=self.totp_steps,
             index=index,
             now=time,
         )
         if release.run in self.runs or release.nonce in self.nonces:
             raise ReleaseInvalidError(index=index)
-        for use in release.uses:
-            self.uses[use.offer] = use.number
+        volumes = opened(self.board, release, policy, service)
+        if reserved is None:
+            self.uses |= {use.offer: use.number for use in release.uses}
+        else:
+            self.reservations[reserved.reservation.key] = reserved.with_one_taken()
         if service.singleton and release.token_sha256 is not None:
             del self.board.tokens[release.token_sha256]
         if service.totp is not None and release.totp_step is not None:
             self.totp_steps[password_source(policy, service.totp)] = release.totp_step
         self.nonces.add(release.nonce)
+        self.board.tags |= volumes
         self.runs[release.run] = RunRecord(
-            replace(release, result=None), index, lease_until=release.lease_until
+            replace(release, result=None, volumes=()), index, lease_until=release.lease_until
         )
+
+    def _commit_tags(self, statement: Statement, _index: int, time: datetime) -> None:
+        commit = TagCommit.from_fields(statement.fields())
+        self._must_be_here(commit.board)
+        record = self._record_of(commit.run)
+        policy = self.policy_of(record.release)
+        self.board.tags |= committed(self.board, commit, record, policy, now=time)
 
     def _resource(self, statement: Statement, index: int, time: datetime) -> None:
         release = ResourceRelease.from_fields(statement.fields())
@@ -315,6 +440,8 @@ class Machine:
         """
         lineage = self.board.lineage
         owners = frozenset(owner_of(use.asset) for use in release.uses)
+        policy = self.policy_of(release)
+        owners |= held_owners(self.board, policy, policy.services[release.service])
         earlier = (lineage.get(tag, frozenset()) for _, tag in run.inputs)
         owners = owners.union(*earlier)
         for output in run.outputs:
@@ -329,8 +456,12 @@ def _peek(envelope: Envelope, kind: str) -> Fields:
 _OWN: dict[str, Callable[[Machine, Statement, int, datetime], None]] = {
     "service-start": Machine._start,  # noqa: SLF001 - the table belongs to the class
     "release": Machine._release,  # noqa: SLF001
+    "tag-commit": Machine._commit_tags,  # noqa: SLF001
+    "use-reservation": Machine._reserve,  # noqa: SLF001
     "resource-release": Machine._resource,  # noqa: SLF001
     "renewal": Machine._renew,  # noqa: SLF001
     "run": Machine._run,  # noqa: SLF001
     "export": Machine._export,  # noqa: SLF001
+    "root-shares": Machine._split,  # noqa: SLF001
+    "recovery": Machine._recover,  # noqa: SLF001
 }

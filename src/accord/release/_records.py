@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from accord.encoding import Digest, Fields, JSONValue, base64_encode, format_time
+from accord.errors import MalformedError
 from accord.evidence import Binding
 from accord.identity import Keyset
 from accord.policy import Assurance, Channel, parse_asset_name, parse_policy_name
 from accord.release._documents import NONCE_BYTES, lease_binding, parse_run_id, shield_binding
 
 HASH_BYTES = 32
+_VOLUME_ID = re.compile("vol-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,29 @@ class SecretUse:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedVolume:
+    """A live volume that a run may write from now on, and the tag that it must find."""
+
+    volume: str
+    volume_id: str
+    tag: Digest | None
+    """``None``: nothing was ever committed, so it is made anew."""
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> OpenedVolume:
+        volume_id = fields.text("volume_id", limit=64)
+        if not _VOLUME_ID.fullmatch(volume_id):
+            raise MalformedError(what=fields.path("volume_id"), detail="expected a volume id")
+        opened = cls(fields.name("volume"), volume_id, fields.optional("tag", fields.digest))
+        fields.end()
+        return opened
+
+    def to_json(self) -> JSONValue:
+        document = {"volume": self.volume, "volume_id": self.volume_id}
+        return {**document} if self.tag is None else {**document, "tag": self.tag}
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """The trust service's statement that it released a service's secrets to a shield."""
 
@@ -89,6 +115,11 @@ class Release:
     """The time step whose one-time password is used up."""
 
     lease_until: datetime | None = None
+    reservation: Digest | None = None
+    """The statement that counted its uses in advance; then no witness need have seen this one."""
+
+    volumes: tuple[OpenedVolume, ...] = ()
+    """Live volumes that it opens; as ``result``, not in a `RunRecord`."""
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Release:
@@ -112,6 +143,10 @@ class Release:
             tls_spki_sha256=_hash(fields, "tls_spki_sha256"),
             totp_step=fields.integer("totp_step", minimum=0) if fields.has("totp_step") else None,
             lease_until=fields.optional("lease_until", fields.time),
+            reservation=fields.optional("reservation", fields.digest),
+            volumes=tuple(map(OpenedVolume.from_fields, fields.objects("volumes")))
+            if fields.has("volumes")
+            else (),
         )
         fields.end()
         return release
@@ -142,6 +177,10 @@ class Release:
             document["totp_step"] = self.totp_step
         if self.lease_until is not None:
             document["lease_until"] = format_time(self.lease_until)
+        if self.reservation is not None:
+            document["reservation"] = self.reservation
+        if self.volumes:
+            document["volumes"] = [item.to_json() for item in self.volumes]
         return document
 
     @property

@@ -18,6 +18,7 @@ _ROW = struct.Struct(">IBQqqq32s32s32s32s")
 
 _NUMBER = struct.Struct(">Q")
 _NONE = -1
+_HASHES = 5
 _RUN, _DIGEST = "run-", "sha256:"
 _NOBODY = Keyset(VerifyKey(b""), SealKey(b""))
 
@@ -68,7 +69,7 @@ class Runs(MutableMapping[str, RunRecord]):
             release.keyset.verify_key.raw,
             release.keyset.seal_key.raw,
             release.nonce,
-            bytes.fromhex(release.evidence.removeprefix(_DIGEST)),
+            _raw(release.evidence),
         )
         said = b"" if record.statement is None else canonical_json(record.statement.to_json())
         return b"".join([head, *(value for value in hashes if value is not None), numbers, said])
@@ -87,6 +88,7 @@ class Runs(MutableMapping[str, RunRecord]):
             tls_spki_sha256=None,
             totp_step=None,
             lease_until=None,
+            reservation=None,
         )
         number = self._numbers.setdefault(shape, len(self._shapes))
         if number == len(self._shapes):
@@ -99,10 +101,10 @@ class Runs(MutableMapping[str, RunRecord]):
         )
         shape, at = self._shapes[number], _ROW.size
         hashes: list[bytes | None] = []
-        for place in range(4):
+        for place in range(_HASHES):
             hashes.append(row[at : at + HASH_BYTES] if there >> place & 1 else None)
             at += HASH_BYTES * (there >> place & 1)
-        exporter, token, tls_spki, keyset_tls = hashes
+        exporter, token, tls_spki, keyset_tls, reservation = hashes
         uses = []
         for use in shape.uses:
             uses.append(replace(use, number=_NUMBER.unpack_from(row, at)[0]))
@@ -112,13 +114,14 @@ class Runs(MutableMapping[str, RunRecord]):
             run=run,
             keyset=Keyset(VerifyKey(verify), SealKey(seal), keyset_tls),
             nonce=nonce,
-            evidence=Digest(_DIGEST + evidence.hex()),
+            evidence=_digest(evidence),
             uses=tuple(uses),
             exporter=exporter,
             token_sha256=token,
             tls_spki_sha256=tls_spki,
             totp_step=None if step == _NONE else step,
             lease_until=_time(first_lease),
+            reservation=None if reservation is None else _digest(reservation),
         )
         return RunRecord(release, index, _statement(row[at:]), _time(lease))
 
@@ -138,7 +141,16 @@ def _hashes(release: Release) -> tuple[bytes | None, ...]:
         release.token_sha256,
         release.tls_spki_sha256,
         release.keyset.tls_spki_sha256,
+        None if release.reservation is None else _raw(release.reservation),
     )
+
+
+def _raw(digest: Digest) -> bytes:
+    return bytes.fromhex(digest.removeprefix(_DIGEST))
+
+
+def _digest(raw: bytes) -> Digest:
+    return Digest(_DIGEST + raw.hex())
 
 
 def _statement(data: bytes) -> RunStatement | None:

@@ -9,12 +9,14 @@ from datetime import datetime
 from itertools import islice
 
 from accord.board import (
+    AcceptTag,
     ApprovalService,
     BoardState,
     Charter,
     EnactPolicy,
     Proposal,
     Requirement,
+    ResolveFork,
     ResumeExecution,
     check_imports,
     needs,
@@ -179,7 +181,7 @@ def _enacted(board: BoardState, proposal: Proposal) -> BoardState:
             policies[item.policy.name] = [*policies.get(item.policy.name, []), item.policy]
         elif isinstance(item, ResumeExecution):
             stops[item.stop] = replace(stops[item.stop], resumed=True)
-        else:
+        elif not isinstance(item, (AcceptTag, ResolveFork)):  # They take no consent away.
             charter = item.amend(charter)
     return replace(board, charter=charter, policies=policies, stops=stops)
 

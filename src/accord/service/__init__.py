@@ -2,6 +2,7 @@
 """The trust service: HTTP interface, storage, process. No domain logic lives here."""
 
 from accord.service._app import create_app
+from accord.service._backup import read_backup
 from accord.service._core import TrustService
 from accord.service._limits import Limits
 from accord.service._memory_store import MemoryStore
@@ -22,5 +23,6 @@ __all__ = [
     "create_app",
     "open_postgres",
     "openapi",
+    "read_backup",
     "serve",
 ]

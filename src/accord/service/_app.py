@@ -19,6 +19,8 @@ from accord.service._call import RECORD, Call
 from accord.service._core import TrustService
 from accord.service._edge import Edge
 from accord.service._handlers import BoardHandlers, ServiceHandlers
+from accord.service._handlers_log import LogHandlers
+from accord.service._handlers_recovery import RecoveryHandlers
 from accord.service._handlers_views import ViewHandlers
 from accord.service._idempotency import Idempotency
 from accord.service._limits import Governor, Limits
@@ -53,6 +55,8 @@ def create_app(
         ServiceHandlers(service, governor, metrics, open_metrics=open_metrics),
         BoardHandlers(service, readers, metrics),
         ViewHandlers(service, readers),
+        LogHandlers(readers),
+        RecoveryHandlers(service, governor),
     )
 
     def handler(name: str) -> Handler:
@@ -65,7 +69,7 @@ def create_app(
         paths.setdefault(route.path, {})[route.method] = (route, handler(route.handler))
     app = Starlette(
         routes=[
-            Place(path.replace("{name}", "{name:path}"), _Methods(path, routes, governor, kept))
+            Place(_whole(path), _Methods(path, routes, governor, kept))
             for path, routes in paths.items()
         ]
         + ([] if broker is None else broker.places(governor)),
@@ -75,6 +79,13 @@ def create_app(
     )
     app.router.redirect_slashes = False  # A redirect would repeat what the Host header said.
     return app
+
+
+def _whole(path: str) -> str:
+    """The path as the router reads it: what may hold slashes is taken with them."""
+    for name in ("name", "tile"):
+        path = path.replace(f"{{{name}}}", f"{{{name}:path}}")
+    return path
 
 
 class _Methods:

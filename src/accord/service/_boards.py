@@ -24,6 +24,7 @@ from accord.service._claim import Ownership
 from accord.service._enactments import Enactments
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
+from accord.service._root import split_if_due
 
 _LOG = logging.getLogger("accord.service")
 
@@ -100,10 +101,11 @@ class Boards:
         self.assurance[host.board] = worth
         if host.machine.started and not self._accepted(host):
             return  # Who was replaced never calls itself the board's service again.
-        host.stage(
+        host.start = host.stage(
             parts.sign("service-start", start.to_json()),
             objects={evidence.digest: evidence.to_bytes()},
         )
+        split_if_due(parts, host)
 
     @staticmethod
     def _accepted(host: BoardHost) -> bool:

@@ -96,6 +96,11 @@ class Call:
             raise self.no_such_thing()
         return Digest(f"sha256:{text}")
 
+    def place(self, name: str) -> str:
+        """A part of the path, which may hold slashes."""
+        text: str = self._request.path_params[name]
+        return text
+
     def policy_name(self) -> str:
         """A part of the path. Raises ``NoSuchRouteError``."""
         try:

@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 
 from accord.channel import Exporter, Side, binder
 from accord.client import ServiceClaim, ServiceConfig
@@ -20,17 +21,22 @@ from accord.identity import Keyset, statement_kind
 from accord.policy import Channel
 from accord.release import Challenges, Guest, LeaseRequest, ReleaseRequest, service_binding
 from accord.service._approvals import Approvals
+from accord.service._backup_board import back_up
 from accord.service._boards import Boards
 from accord.service._claim import Ownership
+from accord.service._cosigning import Pace
 from accord.service._enactments import Enactments
 from accord.service._exchange import Exchange
 from accord.service._host import BoardHost, Hosting
 from accord.service._keys import ServiceKeys
 from accord.service._parts import Parts
+from accord.service._recovery import Recoveries
 from accord.service._releases import Releases, Timings
 from accord.service._resources import Resources
 from accord.service._statements import Statements
 from accord.service._store import Store
+from accord.service._tags import commit_tags
+from accord.service._witness_calls import WitnessCalls
 
 STORE_THREADS = 4
 """Transactions of different boards at the same time; those of one board wait for each other."""
@@ -57,13 +63,26 @@ class TrustService:
         entropy: Callable[[int], bytes],
         url: str = "this service",
         allow_private_peers: bool = False,
+        restoring: Path | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """``allow_private_peers``: members may name services on this machine or its network."""
+        """``restoring``: the folder of backups whose boards are to go on here.
+
+        ``allow_private_peers``: members may name services on this machine or its network.
+        """
         keys = ServiceKeys.load_or_create(store)
         self.keyset: Keyset = keys.keyset(tls_spki_sha256)
         pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="accord-store")
         self._parts = Parts(
-            hosting=Hosting(store=store, clock=clock, signer=keys.signer, pool=pool, holder=url),
+            hosting=Hosting(
+                store=store,
+                clock=clock,
+                signer=keys.signer,
+                pool=pool,
+                holder=url,
+                calls=WitnessCalls(public_only=not allow_private_peers),
+                pace=pace or Pace(),
+            ),
             attester=attester,
             keys=keys,
             keyset=self.keyset,
@@ -78,6 +97,7 @@ class TrustService:
         self._exchange = Exchange(self._parts)
         self._releases = Releases(self._parts, self._boards.assurance, self._exchange)
         self._resources = Resources(self._parts, self._boards.assurance)
+        self.recoveries = Recoveries(self._parts, restoring)
         self._approvals = Approvals(self._parts, self._take_ballot)
 
     # --- the process -----------------------------------------------------------------------
@@ -110,6 +130,7 @@ class TrustService:
                 async with host.durably():
                     await self._enactments.enact(host)
                 self._approvals.ask(host)
+                host.nudge()
             except AccordError as exc:
                 _LOG.warning("board %s: %s", host.board, exc.code)
             except Exception as exc:  # noqa: BLE001 - one board's must not stop the others
@@ -118,6 +139,7 @@ class TrustService:
     def close(self) -> None:
         """Makes everything durable and saves the states; nothing else may be called then."""
         self._boards.close()
+        self._parts.hosting.calls.close()
         self._parts.hosting.pool.shutdown()
 
     def now(self) -> datetime:
@@ -185,6 +207,20 @@ class TrustService:
         ``NotClaimedError`` or ``FoundingRefusedError``.
         """
         return await self._boards.found(envelope)
+
+    async def back_up(self, host: BoardHost) -> Iterator[bytes]:
+        """The bytes of a backup; iterate them in a thread. Raises ``NoRecoveryPlanError``."""
+        return await back_up(self._parts, host)
+
+    async def reopen(self, board: Digest) -> BoardHost:
+        """Lets a recovered board go on, if enough members agreed; it starts as every board does.
+
+        Raises ``SharesMissingError``, ``NotRecoveringError`` and what the store raises.
+        """
+        await self.recoveries.open(board)
+        host = await self._boards.host(board)
+        await host.settled()
+        return host
 
     async def submit(
         self,
@@ -291,6 +327,12 @@ class TrustService:
                 return host.stage(envelope)
             except DuplicateStatementError:
                 return host.machine.board.recorded[envelope.statement_digest]
+
+    async def commit_tags(self, host: BoardHost, envelope: Envelope) -> int:
+        """Records a shield's commit of its live volumes' tags; again changes nothing."""
+        async with host.durably():
+            await self._boards.writing(host)
+            return await commit_tags(host, envelope)
 
     async def read_object(self, host: BoardHost, digest: Digest) -> bytes | None:
         """A body that an entry names."""

@@ -24,6 +24,7 @@ from accord.policy import AUTHORITY, Fate, Policy, carried_over
 from accord.secrets import PolicyAuthority, generate, public_parts
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
+from accord.service._root import split_if_due
 from accord.service._secret_names import authority_name, secret_name
 
 _LOG = logging.getLogger("accord.service")
@@ -168,6 +169,7 @@ class Enactments:
                 # Too large, for instance: it must not keep the next one from being enacted.
                 self._give_up(proposal, exc)
                 return
+            split_if_due(self._parts, host)
             self._tell_dismissal(host)
 
     def _give_up(self, proposal: Digest, error: AccordError) -> None:

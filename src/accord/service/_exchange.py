@@ -145,6 +145,7 @@ class Exchange:
             )
         with explained(self._parts, host, request.nonce):
             host.require_accepted()
+            await host.opened()
             # (4) That environment is one that this board trusts with its own secrets.
             appraise(claims, state.charter.service, now=now)
             # (5) The policy in force here shares the secret with that very policy there.
@@ -166,11 +167,11 @@ class Exchange:
             nonce=request.nonce,
             evidence=evidence.digest,
         )
-        host.stage(
+        index = host.stage(
             self._parts.sign(EXPORT_KIND, record.to_json()),
             objects={evidence.digest: evidence.to_bytes()},
         )
-        await host.settled()
+        await host.confirmed(index)
         return await self._sealed(host, request, envelope, policy)
 
     async def _sealed(

@@ -46,7 +46,7 @@ from accord.service._statements import MAX_SEALED
 _PURPOSES = frozenset({Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE})
 """What challenges are for; other evidence answers a nonce of whoever asks us."""
 
-_LOCAL = frozenset({"127.0.0.1", "::1"})
+LOCAL = frozenset({"127.0.0.1", "::1"})
 
 
 def _purpose(fields: Fields) -> Purpose:
@@ -88,7 +88,7 @@ class ServiceHandlers:
         return reply({"status": "open" if written else "reader"})
 
     async def metrics(self, call: Call) -> Response:
-        if not self._open_metrics and call.address not in _LOCAL:
+        if not self._open_metrics and call.address not in LOCAL:
             raise NoSuchRouteError(method=call.method, path=call.path)
         return Response(self._metrics.text(), headers={"Content-Type": _metrics.MEDIA_TYPE})
 
@@ -225,6 +225,11 @@ class BoardHandlers:
         host = await self._readers.host(call)
         envelope = await call.envelope("run statement")
         return reply({"index": await self._service.record_run(host, envelope)})
+
+    async def tags(self, call: Call) -> Response:
+        host = await self._readers.host(call)
+        envelope = await call.envelope("commit of tags")
+        return reply({"index": await self._service.commit_tags(host, envelope)})
 
     async def put_policy(self, call: Call) -> Response:
         """A proposal by another name: what HTTP calls a precondition is its predecessor."""

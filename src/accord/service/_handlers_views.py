@@ -44,7 +44,7 @@ class ViewHandlers:
         self._service, self._readers = service, readers
 
     async def log(self, call: Call) -> Response:
-        host = await self._readers.member(call)
+        host = await self._readers.member_or_witness(call)
         query = call.query()
         durable = host.durable_size
         size = call.count(query, "size")
@@ -65,7 +65,7 @@ class ViewHandlers:
         )
 
     async def object(self, call: Call) -> Response:
-        host = await self._readers.member(call)
+        host = await self._readers.member_or_witness(call)
         body = await self._service.read_object(host, call.digest("digest"))
         if body is None:
             raise call.no_such_thing()
@@ -74,7 +74,7 @@ class ViewHandlers:
     async def status(self, call: Call) -> Response:
         host = await self._readers.member(call)
         async with host.durably():
-            return reply(view_status(host.machine, size=host.head.size))
+            return reply(view_status(host))
 
     async def members(self, call: Call) -> Response:
         host = await self._readers.member(call)

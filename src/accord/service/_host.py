@@ -25,9 +25,12 @@ from accord.evidence import Claims, appraise
 from accord.identity import KeySigner
 from accord.ledger import Entry, LogHead, sign_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
+from accord.service._cosigned import Notes, checkpoint_setting
+from accord.service._cosigning import Cosigning, Pace, state_of
 from accord.service._durable import GroupCommit
 from accord.service._projection import Replayed, damaged, replay, save
 from accord.service._store import Store, Stored
+from accord.service._witness_calls import WitnessCalls
 
 COMMITS = 4
 """Transactions of different boards at the same time; those of one board follow each other."""
@@ -54,6 +57,11 @@ class Hosting:
     )
     """Where transactions run: readers of long logs do not stand before them."""
 
+    calls: WitnessCalls = field(default_factory=lambda: WitnessCalls(public_only=False))
+    """How witnesses are asked for cosignatures."""
+
+    pace: Pace = field(default_factory=Pace)
+
     async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A call of the store, in a thread of the pool."""
         future = self.pool.submit(call, *args, **kwargs)
@@ -79,6 +87,10 @@ class BoardHost:
         self.environment: Claims | None = None
         """Where this service runs, as the board's anchors prove it; known to its writer."""
 
+        self.start: int | None = None
+        """Index of what this life of the service said first; known to the board's writer."""
+
+        self.cosigning = self._new_cosigning()
         self._changing = asyncio.Lock()
         if fence is not None:
             self._write_from(self.head.size, fence)
@@ -118,8 +130,16 @@ class BoardHost:
         self.head, self.machine = replayed.head, replayed.machine
         self.genesis = replayed.genesis
 
+    def _new_cosigning(self) -> Cosigning:
+        hosting = self._hosting
+        notes = Notes(hosting.store, self.board, hosting.pool)
+        key = hosting.signer.verify_key
+        return Cosigning(self, key, calls=hosting.calls, notes=notes, pace=hosting.pace)
+
     def _write_from(self, size: int, fence: int) -> None:
         hosting = self._hosting
+        # What a round had seen before somebody else wrote says nothing any more.
+        self.cosigning = self._new_cosigning()
         self._commit = GroupCommit(
             hosting.store, self.board, size=size, fence=fence, pool=hosting.commits
         )
@@ -232,6 +252,43 @@ class BoardHost:
         if self._commit is not None:
             await self._commit.settled()
 
+    @property
+    def witnessed(self) -> bool:
+        """Whether nothing may leave before a quorum of witnesses has seen the log with it."""
+        return self.machine.board.charter.witnesses is not None
+
+    async def confirmed(self, index: int) -> None:
+        """`settled`, and on a witnessed board until a quorum has seen entry ``index``.
+
+        Whatever cannot be taken back waits here. Raises ``NotCosignedError`` after some time
+        (the entry stays), or ``LogForkError``.
+        """
+        await self.settled()
+        if self.witnessed:
+            await self.cosigning.confirmed(index)
+
+    async def opened(self) -> None:
+        """That entries can be confirmed, as far as the last round shows; before one is staged.
+
+        So no use is counted for what would not leave. Raises what `confirmed` raises.
+        """
+        if not self.witnessed or self.start is None:
+            return
+        cosigning = self.cosigning
+        cosigning.require_no_fork()
+        if cosigning.size <= self.start or cosigning.failing:
+            await self.confirmed(max(self.start, self.head.size - 1))
+
+    def nudge(self) -> None:
+        """Asks witnesses for what no quorum has seen yet; the service's clock does that."""
+        if self.witnessed:
+            self.cosigning.nudge()
+
+    @property
+    def freshness(self) -> str:
+        """How the board stands with its witnesses, in one word."""
+        return state_of(self.cosigning, start=self.start) if self.witnessed else "solo"
+
     def settle_now(self) -> None:
         """`settled` for the start of the service, before there is an event loop."""
         self._queue.settle_now()
@@ -246,8 +303,22 @@ class BoardHost:
     def checkpoint(self, size: int | None = None) -> bytes:
         """A signed note over the first ``size`` entries, over all durable ones by default."""
         size = self.durable_size if size is None else size
-        checkpoint = self.head.checkpoint(log_origin(self.board), size)
+        origin = log_origin(self.board, self.machine.board.generation(size))
+        checkpoint = self.head.checkpoint(origin, size)
         return sign_checkpoint(checkpoint, name=LOG_NAME, signer=self._hosting.signer)
+
+    async def cosigned_note(self) -> bytes | None:
+        """The newest checkpoint that a quorum has cosigned; a signed one on a solo board.
+
+        ``None`` where there is none yet.
+        """
+        if not self.witnessed:
+            return self.checkpoint()
+        note = self.cosigning.note
+        if note is None or not self.writes:
+            store = self._hosting.store
+            note = await self._hosting.run(store.setting, checkpoint_setting(self.board))
+        return note
 
     async def entries(self, start: int, end: int, *, max_bytes: int | None = None) -> list[bytes]:
         """The entries from ``start`` to before ``end``; only durable ones.

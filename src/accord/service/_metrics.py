@@ -14,6 +14,8 @@ from accord.service._host import BoardHost
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
+_CLOSED = frozenset({"sealed", "waiting-witness", "halted-fork"})
+
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -72,9 +74,27 @@ class _Boards(Collector):
                 "Undecided proposals",
                 sum(len(host.machine.board.open_proposals) for host in hosts),
             ),
+            "accord_boards_closed": (
+                "Boards from which nothing leaves until witnesses have seen more",
+                sum(host.freshness in _CLOSED for host in hosts if host.writes),
+            ),
+            "accord_boards_forked": (
+                "Boards whose log was forked",
+                sum(host.freshness == "halted-fork" for host in hosts),
+            ),
+            "accord_entries_cosigned": (
+                "Entries that a quorum of witnesses has seen",
+                sum(host.cosigning.size for host in hosts),
+            ),
         }
         for name, (about, value) in gauges.items():
             yield GaugeMetricFamily(name, about, value)
+        rounds = [(host.cosigning.rounds, host.cosigning.failures) for host in hosts]
+        for name, about, place in (
+            ("accord_cosign_rounds", "Rounds of cosignatures", 0),
+            ("accord_cosign_failures", "Those without a quorum", 1),
+        ):
+            yield CounterMetricFamily(name, about, sum(item[place] for item in rounds))
         committed = [host.committed for host in hosts]
         for name, about, place in (
             ("accord_commits", "Transactions of entries", 0),

@@ -25,6 +25,7 @@ _PLACES = {
     "digest": ("Hex", "Digest of the body, without `sha256:`."),
     "id": ("Hex", "Digest of the proposal's statement, without `sha256:`."),
     "name": ("PolicyName", "Name of the policy; slashes are not escaped."),
+    "tile": ("Text", "Level and index, as C2SP's tlog-tiles spells them."),
 }
 """What stands in paths."""
 

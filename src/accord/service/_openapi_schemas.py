@@ -133,6 +133,9 @@ _REQUESTS: Mapping[str, JSONValue] = {
         channel=_text(enum=["L1", "L2"]),
         signature=_bytes(64),
     ),
+    "RecoveryKey": _object(member=_text(), sealed=_ref("Base64")),
+    "RecoveryShare": _object(envelope=_ref("Envelope"), sealed=_ref("Base64")),
+    "Nothing": _object(),
     "ExportRequest": _object(envelope=_ref("Envelope"), evidence=_ref("Evidence")),
 }
 
@@ -156,6 +159,7 @@ _ANSWERS: Mapping[str, JSONValue] = {
         size=_COUNT,
         checkpoint=_ref("Base64"),
     ),
+    "Recovery": _object(offer=_ref("Envelope"), header=_ref("Base64")),
     "Indexed": _object(index=_COUNT),
     "Challenge": _object(nonce=_ref("Nonce"), expires=_TIME),
     "Sealed": _object(sealed=_ref("Base64")),
@@ -193,6 +197,7 @@ _VIEWS: Mapping[str, JSONValue] = {
         assets=_COUNT,
         stops=_COUNT,
         releases=_COUNT,
+        freshness=_DOCUMENT,
     ),
     "Members": _object(charter=_DIGEST, members=_array(_DOCUMENT)),
     "Constitution": _object(charter=_DIGEST, constitution=_DOCUMENT, service=_array(_DOCUMENT)),

@@ -24,6 +24,7 @@ class Reader:
 
     host: BoardHost
     member: bool
+    witness: bool = False
     key: Digest | None = None
 
 
@@ -50,7 +51,14 @@ class Readers:
             raise refused(call)
         return reader.host
 
-    async def reader(self, call: Call) -> Reader:
+    async def member_or_witness(self, call: Call) -> BoardHost:
+        """`member`, or a witness whose cosignatures the board needs: it may replay the log."""
+        reader = await self.reader(call, witnesses=True)
+        if not (reader.member or reader.witness):
+            raise refused(call)
+        return reader.host
+
+    async def reader(self, call: Call, *, witnesses: bool = False) -> Reader:
         """The board, and what the request proves of who asks: it may prove nothing.
 
         Raises ``RequestRefusedError``, in the same words where there is no such board.
@@ -65,11 +73,12 @@ class Readers:
         if header is None:
             return Reader(host, member=False)
         members = host.machine.board.keys
+        others = host.cosigning.readers() if witnesses and host.witnessed else {}
         own = _own_key(call)
         try:
             key = authorise_read(
                 header,
-                keys=members if own is None else {own.key_id: own},
+                keys={**members, **others} if own is None else {own.key_id: own},
                 board=host.board,
                 path=call.path,
                 tls_spki_sha256=self._service.keyset.tls_spki_sha256 or b"",
@@ -80,7 +89,7 @@ class Readers:
                 raise
             raise refused(call) from exc
         self._governor.key(key)
-        return Reader(host, member=key in members, key=key)
+        return Reader(host, member=key in members, witness=key in others, key=key)
 
 
 def refused(call: Call) -> RequestRefusedError:

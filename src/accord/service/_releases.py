@@ -33,11 +33,13 @@ from accord.release import (
     Lease,
     LeaseRequest,
     ReleaseRequest,
+    Reserved,
     RunRecord,
     SecretUse,
     attest_requester,
     decide,
     grant_context,
+    is_leased,
     nothing_stopped,
     owners_consent,
     renew,
@@ -50,7 +52,9 @@ from accord.service._guesses import Guesses
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
 from accord.service._refusals import explained, explained_once_attested, unexplained
+from accord.service._reservations import Reservations, may_leave
 from accord.service._secret_names import authority_name, deposit_name, secret_name
+from accord.service._tags import granted_volumes, new_volume_keys
 
 _PEER = "peer:"
 
@@ -96,6 +100,7 @@ class Releases:
     ) -> None:
         self._parts, self._assurance, self._exchange = parts, assurance, exchange
         self._guesses = Guesses()
+        self._reservations = Reservations(parts)
 
     async def release(
         self,
@@ -120,16 +125,25 @@ class Releases:
             )
         with explained(self._parts, host, request.nonce):
             host.require_accepted()
+            if self._reservations.find(host, request.policy, request.service) is None:
+                await host.opened()
             prepared = await self._prepare(host, request, attested)
-            agreed = self._agree(host, request, attested, prepared, timings)
+            reserved = await self._reserved(host, request, attested)
+            agreed = self._agree(
+                host, request, attested, prepared, timings=timings, reserved=reserved
+            )
         release = agreed.decision.release
         with timings.stage("ledger"):
             objects: dict[str, bytes] = {release.evidence: request.evidence.to_bytes()}
             if request.tls_spki is not None and release.tls_spki_sha256 is not None:
                 # For the certificates of its renewals; and so that anybody sees the key.
                 objects[_object_name(release.tls_spki_sha256)] = request.tls_spki
-            host.stage(self._parts.sign("release", release.to_json()), objects=objects)
-            await host.settled()
+            index = host.stage(
+                self._parts.sign("release", release.to_json()),
+                objects=objects,
+                secrets=new_volume_keys(self._parts, host, release),
+            )
+            await may_leave(host, index, reserved)
         with timings.stage("seal"):
             grant = await self._grant(host, agreed)
             envelope = self._parts.sign("grant", grant.to_json())
@@ -175,13 +189,32 @@ class Releases:
             password_secret=await self._password_secret(host, policy, service),
         )
 
+    async def _reserved(
+        self, host: BoardHost, request: ReleaseRequest, attested: Attested
+    ) -> Reserved | None:
+        """What the release takes from, if its policy has a lease. Raises as `Reservations.take`."""
+        policy, service = requested_service(
+            host.machine.board,
+            attested.claims,
+            policy=request.policy,
+            service=request.service,
+            now=host.now(),
+        )
+        if not is_leased(policy, request.service):
+            return None
+        # Nothing is reserved for whoever would be refused anyway.
+        appraise(attested.claims, service.attestation, now=host.now())
+        return await self._reservations.take(host, policy.name, request.service)
+
     def _agree(
         self,
         host: BoardHost,
         request: ReleaseRequest,
         attested: Attested,
         prepared: _Prepared,
+        *,
         timings: Timings,
+        reserved: Reserved | None,
     ) -> _Agreed:
         # Again: members may have replaced this service while the release was prepared.
         host.require_accepted()
@@ -204,6 +237,7 @@ class Releases:
             entropy=self._parts.entropy,
             check_password=check_password,
             peers={name: peer.version for name, peer in prepared.peers.items()},
+            reserved=reserved,
             stage=timings.stage,
         )
         if decision.policy.digest != prepared.policy:
@@ -240,6 +274,7 @@ class Releases:
             secrets=await self._values(host, agreed),
             identity=agreed.prepared.identity,
             lease_until=release.lease_until,
+            volumes=await granted_volumes(self._parts, host, release),
         )
 
     async def _values(self, host: BoardHost, agreed: _Agreed) -> Mapping[str, bytes]:
@@ -302,11 +337,11 @@ class Releases:
             )
             host.require_accepted()
         policy = host.machine.policy_of(record.release)
-        host.stage(
+        index = host.stage(
             self._parts.sign("renewal", renewal.to_json()),
             objects={renewal.evidence: request.evidence.to_bytes()},
         )
-        await host.settled()
+        await host.confirmed(index)
         lease = Lease(
             board=host.board,
             run=renewal.run,

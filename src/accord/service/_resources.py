@@ -47,6 +47,7 @@ class Resources:
         Raises REL and ATT errors, or ``ServiceDismissedError``.
         """
         host.require_accepted()
+        await host.opened()
         enacted, release = decide_resource(
             host.machine.board,
             host.machine.uses,
@@ -62,8 +63,8 @@ class Resources:
             release.evidence: guest.evidence.to_bytes(),
             sha256(guest.runtime_data): guest.runtime_data,
         }
-        host.stage(self._parts.sign("resource-release", release.to_json()), objects=objects)
-        await host.settled()
+        index = host.stage(self._parts.sign("resource-release", release.to_json()), objects=objects)
+        await host.confirmed(index)
         place = stored_as(enacted, release.secret)
         stored = await self._parts.value(host.board, place, name=secret)
         value = SecretValue.from_bytes(stored, what=f"secret {secret}")

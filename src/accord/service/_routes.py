@@ -203,6 +203,22 @@ _LOG = (
         parameters=_LOG_PAGE,
     ),
     Route(
+        handler="checkpoint",
+        path=f"{_BOARD}/checkpoint",
+        auth=Auth.ANONYMOUS,
+        summary="The newest checkpoint that a quorum of witnesses has cosigned",
+        reply="Text",
+        media_type="text/plain",
+    ),
+    Route(
+        handler="tile",
+        path=f"{_BOARD}/tile/{{tile}}",
+        auth=Auth.ANONYMOUS,
+        summary="A tile of the tree, or the digests of entries (c2sp.org/tlog-tiles)",
+        reply="Bytes",
+        media_type="application/octet-stream",
+    ),
+    Route(
         handler="object",
         path=f"{_BOARD}/objects/{{digest}}",
         auth=Auth.MEMBER,
@@ -261,6 +277,17 @@ _LOG = (
         request="Envelope",
         reply="Indexed",
         max_body=DOCUMENT_BYTES,
+        repeatable=True,
+    ),
+    Route(
+        handler="tags",
+        path=f"{_BOARD}/tags",
+        method="POST",
+        auth=Auth.SHIELD,
+        summary="Hand in a commit: the new tags of live volumes that a run has open",
+        request="Envelope",
+        reply="Indexed",
+        max_body=256 * KIB,
         repeatable=True,
     ),
     Route(
@@ -374,7 +401,63 @@ _VIEWS = (
     ),
 )
 
+_RECOVERY = (
+    Route(
+        handler="backup",
+        path=f"{_BOARD}/backup",
+        auth=Auth.LOCAL,
+        summary="A backup: sealed to the members, and under the board's root secret",
+        reply="Bytes",
+        media_type="application/octet-stream",
+    ),
+    Route(
+        handler="recovery",
+        path=f"{_BOARD}/recovery",
+        auth=Auth.ANONYMOUS,
+        summary="What a backup brought to this machine, and the key of this boot",
+        reply="Recovery",
+    ),
+    Route(
+        handler="recovery_key",
+        path=f"{_BOARD}/recovery/key",
+        method="POST",
+        auth=Auth.ANONYMOUS,
+        summary="Open the log of a backup, with the key that its members have",
+        request="RecoveryKey",
+        reply="Recovery",
+        max_body=4 * KIB,
+    ),
+    Route(
+        handler="recovery_log",
+        path=f"{_BOARD}/recovery/log",
+        auth=Auth.MEMBER,
+        summary="Entries of the log of a backup",
+        reply="LogPage",
+        parameters=_LOG_PAGE,
+    ),
+    Route(
+        handler="recovery_share",
+        path=f"{_BOARD}/recovery/shares",
+        method="POST",
+        auth=Auth.STATEMENT,
+        summary="Give a share of the root secret to this boot",
+        request="RecoveryShare",
+        reply="Recovery",
+        max_body=16 * KIB,
+    ),
+    Route(
+        handler="recovery_open",
+        path=f"{_BOARD}/recovery/open",
+        method="POST",
+        auth=Auth.ANONYMOUS,
+        summary="Let the board go on here, if enough members gave their shares",
+        request="Nothing",
+        reply="Founded",
+        max_body=KIB,
+    ),
+)
+
 ROUTES: Mapping[tuple[str, str], Route] = {
-    (route.method, route.path): route for route in (*_SERVICE, *_LOG, *_VIEWS)
+    (route.method, route.path): route for route in (*_SERVICE, *_LOG, *_VIEWS, *_RECOVERY)
 }
 """By method and path."""

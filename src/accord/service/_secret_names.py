@@ -19,3 +19,8 @@ def authority_name(policy: Digest) -> str:
 def deposit_name(offer: Digest) -> str:
     """What an owner deposited with an offer: a volume key, or a value."""
     return offer
+
+
+def volume_key_name(volume_id: str) -> str:
+    """The key of a live volume, which all versions of its policy share."""
+    return f"volume/{volume_id}"

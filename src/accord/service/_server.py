@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -103,6 +104,7 @@ def serve(
     kbs_board: Digest | None = None,
     kbs_collateral: CollateralCache | None = None,
     allow_private_peers: bool = False,
+    restoring: Path | None = None,
 ) -> None:
     """Serves until interrupted; ``ready`` is told the URL once connections are accepted.
 
@@ -125,6 +127,7 @@ def serve(
             entropy=os.urandom,
             url=url,
             allow_private_peers=allow_private_peers,
+            restoring=restoring,
         )
         broker = None if kbs_board is None else KeyBroker(service, kbs_board, cache=kbs_collateral)
         app = create_app(service, open_metrics=open_metrics, broker=broker)

@@ -9,7 +9,8 @@ from datetime import datetime
 from accord.board import BoardState, ProposalRecord, StopRecord
 from accord.encoding import Digest, JSONValue, format_time
 from accord.policy import ANYONE, Access, Policy
-from accord.release import Machine, RunRecord
+from accord.release import RunRecord
+from accord.service._host import BoardHost
 
 
 def may_read(access: Access, key: Digest | None) -> bool:
@@ -22,15 +23,15 @@ def may_list(access: Access, key: Digest | None) -> bool:
     return ANYONE in access.list or (key is not None and f"key:{key}" in access.list)
 
 
-def view_status(machine: Machine, *, size: int) -> JSONValue:
-    """The board in numbers; ``size`` is that of its durable log."""
-    state = machine.board
+def view_status(host: BoardHost) -> JSONValue:
+    """The board in numbers, and how it stands with its witnesses."""
+    machine, state = host.machine, host.machine.board
     return {
         "board": state.board,
         "name": state.genesis.name,
         "charter": state.charter.digest,
         "log_key": machine.log_key.key_id if machine.log_key else None,
-        "entries": size,
+        "entries": host.head.size,
         "starts": len(machine.started),
         "members": len(state.members),
         "policies": len(state.policies),
@@ -38,6 +39,34 @@ def view_status(machine: Machine, *, size: int) -> JSONValue:
         "assets": len(state.assets),
         "stops": len(state.live_stops()),
         "releases": len(machine.runs),
+        "freshness": view_freshness(host),
+    }
+
+
+def view_freshness(host: BoardHost) -> JSONValue:
+    """Who has seen how much of the log; of a fork, both heads as they were signed."""
+    policy, cosigning = host.machine.board.charter.witnesses, host.cosigning
+    if policy is None:
+        return {"state": host.freshness}
+    peers = {peer.witness: peer for peer in cosigning.peers}
+    fork = cosigning.fork
+    return {
+        "state": host.freshness,
+        "quorum": policy.quorum,
+        "faulty": policy.faulty,
+        "groups": len(policy.groups),
+        "cosigned": cosigning.size,
+        "generation": host.machine.board.generation(),
+        "witnesses": [
+            {
+                "name": witness.name,
+                "group": witness.group,
+                "state": peers[witness].state if witness in peers else "not asked",
+                "cosigned": peers[witness].cosigned if witness in peers else 0,
+            }
+            for witness in policy.witnesses
+        ],
+        "fork": None if fork is None else fork.to_json(),
     }
 
 

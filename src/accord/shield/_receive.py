@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from accord.client import TrustSession
 from accord.encoding import Envelope
-from accord.errors import AccordError, GrantError, IdentityKeyError
+from accord.errors import AccordError, GrantError, IdentityKeyError, LiveVolumesError
 from accord.evidence import Attester
 from accord.identity import (
     Keyset,
@@ -61,7 +61,7 @@ def receive(session: TrustSession, job: Job, attester: Attester) -> Received:
 
     That the readers' keys are those of the members today is *not* checked: the board may have
     changed since it was founded, and only its members can read how (docs/explanation/shield.md).
-    Raises ``GrantError``, REL, CHN and ATT errors.
+    Raises ``GrantError``, ``LiveVolumesError``, REL, CHN and ATT errors.
     """
     try:
         return _receive(session, job, attester, None)
@@ -146,6 +146,8 @@ def _check(grant: Grant, job: Job, own: ServiceKey | None) -> None:
     readers = sorted(reader.name for reader in grant.readers)
     if readers != sorted({name for output in service.outputs for name in output.readers}):
         raise GrantError(detail="its readers are not those of the service's outputs")
+    if service.volumes or grant.volumes:
+        raise LiveVolumesError(service=grant.service_name)
     if (grant.lease_until is None) is not (service.lease_s is None):
         raise GrantError(detail="its lease is not the one that the service has")
     if not service.identity is (own is not None) is bool(grant.identity):

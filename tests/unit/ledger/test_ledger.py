@@ -18,6 +18,7 @@ from accord.errors import (
     LogSizeError,
     MalformedError,
     NotCanonicalError,
+    TileMissingError,
     TooLargeError,
     UnsupportedFormatError,
 )
@@ -316,3 +317,14 @@ def test_an_encoded_entry_is_accepted_in_its_place_only() -> None:
     assert (ledger.size, ledger.entry_bytes(2)) == (3, data)
     with pytest.raises(EntryOrderError):
         ledger.accept(next_entry, data)
+
+
+def test_a_log_serves_the_hashes_of_its_leaves() -> None:
+    """One by one, and as a tile."""
+    ledger = log(3)
+    expected = [leaf_hash(leaf(data)) for data in ledger.entries()]
+    assert [ledger.leaf_hash(index) for index in range(3)] == expected
+    assert ledger.tile(0, 0, 3) == b"".join(expected)
+    for index in (-1, 3):
+        with pytest.raises(TileMissingError):
+            ledger.leaf_hash(index)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from accord.encoding import base64_encode
 from accord.errors import AccordError, MalformedError, SignatureInvalidError, TooLargeError
 from accord.identity import KeySigner, VerifyKey
-from accord.ledger import open_note, parse_vkey, sign_note, vkey
+from accord.ledger import add_signatures, open_note, parse_vkey, sign_note, vkey
 
 PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 TEXT = (
@@ -74,10 +74,11 @@ SECOND_SPELLINGS = {
     "base64 without padding": NOTE.replace(b"nAM=", b"nAM"),
     "base64 of URLs": NOTE.replace(b"/", b"_"),
     "signature twice": NOTE + SIGNATURE.encode(),
-    "signature of somebody else after it": NOTE
-    + sign_note(TEXT, name=NAME, signer=SIGNER)[len(TEXT) + 1 :],
-    "signature of somebody else before it": sign_note(TEXT, name=NAME, signer=SIGNER)
-    + SIGNATURE.encode(),
+    "no name in a further line": NOTE + "—  AAAAAAA=\n".encode(),
+    "no signature in a further line": NOTE + "— other AAAAAA==\n".encode(),
+    "no base64 in a further line": NOTE + "— other AAAAAAB=\n".encode(),
+    "a further line that is none": NOTE + b"other\n",
+    "too many signatures": NOTE + "— other AAAAAAA=\n".encode() * 128,
     "only another signature": sign_note(TEXT, name=NAME, signer=SIGNER),
     "same name, another key": sign_note(TEXT, name="PeterNeumann", signer=SIGNER),
     "no signature": TEXT.encode() + b"\n",
@@ -94,6 +95,41 @@ def test_anything_but_the_one_spelling_is_refused(note: bytes) -> None:
     """Forms that another reader might take for the same note."""
     with pytest.raises((MalformedError, SignatureInvalidError)):
         opened(note)
+
+
+def test_signatures_of_others_are_ignored() -> None:
+    """ "Verifiers MUST ignore signatures from unknown keys, even if they share a name"."""
+    other = sign_note(TEXT, name=NAME, signer=SIGNER)
+    namesake = sign_note(TEXT, name="PeterNeumann", signer=SIGNER)
+    long = f"— later.example/type {base64_encode(bytes(4900))}\n".encode()
+    for further in (other[len(TEXT) + 1 :], namesake[len(TEXT) + 1 :], long * 16):
+        assert opened(NOTE + further) == TEXT
+    assert opened(other + SIGNATURE.encode()) == TEXT
+
+
+def test_a_wrong_signature_under_a_known_key_is_refused() -> None:
+    """Another good one beside it does not make up for it."""
+    wrong = SIGNATURE.replace("ZJku", "ZJkv").encode()
+    for note in (NOTE + wrong, f"{TEXT}\n".encode() + wrong + SIGNATURE.encode()):
+        with pytest.raises(MalformedError):
+            opened(note)
+    with pytest.raises(SignatureInvalidError):
+        opened(f"{TEXT}\n".encode() + wrong)
+
+
+def test_a_new_signature_of_a_key_takes_the_place_of_the_old_one() -> None:
+    """So that a note has one line of each key, however often it is asked."""
+    other = sign_note(TEXT, name=NAME, signer=SIGNER)[len(TEXT) + 1 :].decode()
+    both = add_signatures(NOTE, [other])
+    assert both == NOTE + other.encode()
+    assert add_signatures(both, [other, SIGNATURE]) == both
+
+
+@pytest.mark.parametrize("line", ["", "\n", "— a AAAAAAA=", "— a AAAAAAA=\n\n", "- a AAAAAAA=\n"])
+def test_only_signature_lines_are_added(line: str) -> None:
+    """Whatever a witness answers, the note can still be read."""
+    with pytest.raises(MalformedError):
+        add_signatures(NOTE, [line])
 
 
 def test_the_malleable_form_of_a_signature_is_refused() -> None:
@@ -114,7 +150,7 @@ def test_the_malleable_form_of_a_signature_is_refused() -> None:
 def test_a_note_is_bounded() -> None:
     """Nothing of a note that is too large is parsed."""
     with pytest.raises(TooLargeError):
-        opened(bytes(8193))
+        opened(bytes((1 << 17) + 1))
 
 
 @pytest.mark.parametrize(

@@ -280,3 +280,27 @@ def test_authority_is_made_anew() -> None:
     assert values({}, {}, authority=True) == {
         "authority": "the policy's certificate authority is made anew"
     }
+
+
+def test_lease_is_shown_with_its_bound() -> None:
+    """What a rollback may cost is what members vote on."""
+    old = Policy.from_json(policy_json(freshness={"mode": "strict"}))
+    lease = {"mode": "lease", "max_uses": 7, "ttl_s": 60}
+    new = Policy.from_json(policy_json(freshness=lease, predecessor=old.digest))
+    added, removed = diff(old, new)
+
+    assert (added.sign, added.subject) == ("+", "freshness")
+    assert "up to 7 releases of each service within 60 s" in added.sentence
+    assert "MAY BE IN NO LOG" in added.sentence
+    assert (removed.sign, removed.subject) == ("-", "freshness")
+
+
+def test_solo_is_shown_as_what_it_is() -> None:
+    """Whoever approves it should know that nobody watches."""
+    (change,) = (
+        item
+        for item in diff(None, Policy.from_json(policy_json(freshness={"mode": "solo"})))
+        if item.subject == "freshness"
+    )
+
+    assert "NO WITNESS" in change.sentence

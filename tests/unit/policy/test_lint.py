@@ -359,3 +359,44 @@ def test_simulated_firmware_is_the_program() -> None:
     found = lint(policy(services={"t": service_json(attestation=[variant_json()])}))
 
     assert codes(found) == {"simulated": "warning"}
+
+
+# --- freshness -------------------------------------------------------------------------------
+
+LEASE = {"mode": "lease", "max_uses": 5, "ttl_s": 60}
+
+
+@pytest.mark.parametrize(
+    ("freshness", "witnessed", "expected"),
+    [
+        ({"mode": "strict"}, True, {}),
+        ({"mode": "strict"}, None, {}),
+        ({"mode": "strict"}, False, {"no-witnesses": "error"}),
+        ({"mode": "solo"}, True, {"solo-on-witnessed": "error"}),
+        ({"mode": "solo"}, False, {"solo": "warning"}),
+        ({"mode": "solo"}, None, {"solo": "warning"}),
+        (LEASE, True, {}),
+        (LEASE, False, {"no-witnesses": "error"}),
+        ({**LEASE, "ttl_s": 3600}, True, {}),
+        ({**LEASE, "ttl_s": 3601}, True, {"lease-long": "warning"}),
+    ],
+)
+def test_freshness_fits_the_board(
+    *, freshness: JSON, witnessed: bool | None, expected: dict[str, str]
+) -> None:
+    """Modes that the board cannot have, and leases that promise little."""
+    assert expected == codes(lint(policy(freshness=freshness), witnessed=witnessed))
+
+
+@pytest.mark.parametrize("change", [{"singleton": True}, {"totp": "door"}])
+def test_lease_of_what_exists_once_is_told(change: JSON) -> None:
+    """Its starts wait anyway; authors may have expected otherwise."""
+    found = lint(
+        policy(
+            freshness=LEASE,
+            services={"train": service(**change)},
+            secrets={"door": {"kind": "binary"}} if "totp" in change else {},
+        )
+    )
+
+    assert codes(found) == {"lease-unused": "note"}

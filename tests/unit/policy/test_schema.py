@@ -20,6 +20,7 @@ from accord.policy import (
     ComponentRule,
     Export,
     Family,
+    FreshnessRule,
     InjectedFile,
     Input,
     Output,
@@ -126,6 +127,7 @@ def test_schema_names_the_fields_of_the_reader() -> None:
     """Each document has the fields that its class has, no more and no fewer."""
     assert set(SCHEMA["properties"]) == names(Policy) | {"schema"}
     assert fields("access") == names(Access)
+    assert fields("freshness") == names(FreshnessRule)
     assert fields("service") == names(Service)
     assert fields("input") == names(Input)
     assert fields("output") == names(Output)

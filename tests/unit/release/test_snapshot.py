@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -38,10 +39,22 @@ from accord.board import (
     ProposalStatus,
     ResumeExecution,
     StopRecord,
+    TagRecord,
 )
 from accord.encoding import Fields, canonical_json, parse_json
 from accord.errors import AccordError, MalformedError, UnsupportedFormatError
-from accord.release import Machine, Renewal, RunOutcome, RunRecord, SecretUse
+from accord.release import (
+    AssetUse,
+    Machine,
+    Renewal,
+    Reserved,
+    RootShare,
+    RootShares,
+    RunOutcome,
+    RunRecord,
+    SecretUse,
+    UseReservation,
+)
 
 RULES: Any = {
     "policy.enact": {
@@ -200,6 +213,19 @@ def full() -> World:
     for step in STEPS:
         step(world)
     world.machine.totp_steps["policy:train/factor"] = 7
+    made = UseReservation(
+        world.board, "train", digest("policy"), "train", 3, LATER, seed("boot"), digest("earlier")
+    )
+    first = AssetUse("ann/records", world.machine.board.assets["ann/records"].offered_by, 1)
+    world.machine.reservations[made.key] = Reserved(made, digest("made"), 7, (first,), 2)
+    key = next(iter(world.machine.board.members.values())).identity
+    share = RootShare(key.seal_key, b"sealed", digest("words"))
+    world.machine.root_shares = RootShares(
+        world.board, 2, 1, 2, key.verify_key, MappingProxyType({"ann": share})
+    )
+    world.machine.former_keys.append(key.verify_key)
+    live = TagRecord("train", "state", "vol-" + "0" * 32, "run-" + "0" * 32)
+    world.machine.board.tags[live.name] = live
     return world
 
 

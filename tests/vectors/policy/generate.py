@@ -38,6 +38,7 @@ FULL = f"""\
 services:
   train:
     totp: door
+    volumes: [{{at: /data/state, volume: state}}]
     identity: true
     singleton: true
     channel: L2
@@ -85,6 +86,8 @@ access:
     any: ["member:ann", {{all: ["role:lab", {{at_least: {{n: 2, of: affected_owners}}}}]}}]
   create: {{weighted: {{min: 3, of: lineage_owners}}}}
 not_after: 2027-06-30T12:00:00Z
+freshness: {{ttl_s: 60, max_uses: 100, mode: lease}}
+volumes: {{state: {{strict: false}}}}
 salt: 000102030405060708090a0b0c0d0e0f
 purpose: screening
 predecessor: "{TAG}"
@@ -261,6 +264,22 @@ FLAWS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "salt_size_fail": ("A salt of 15 bytes.", MALFORMED, top(f'salt: "{"00" * 15}"')),
         "not_after_fail": (
             "A time with an offset.", MALFORMED, top("not_after: 2027-01-01T00:00:00+01:00")
+        ),
+        "freshness_mode_fail": (
+            "A mode nobody knows.", MALFORMED, top("freshness: {mode: eventually}")
+        ),
+        "freshness_lease_fail": (
+            "A lease without an end.", MALFORMED, top("freshness: {mode: lease, max_uses: 5}")
+        ),
+        "freshness_lease_long_fail": (
+            "A lease of more than a day.",
+            MALFORMED,
+            top("freshness: {mode: lease, max_uses: 5, ttl_s: 86401}"),
+        ),
+        "freshness_strict_fail": (
+            "A size of what is no lease.",
+            MALFORMED,
+            top("freshness: {mode: strict, max_uses: 5}"),
         ),
         "authority_fail": ("A flag that is text.", MALFORMED, top('authority: "yes"')),
         # --- access

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger: appends, witnesses, tags of volumes, bundles, and opening after a crash."""

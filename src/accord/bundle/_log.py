@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checking a whole log offline: its entries, its checkpoint, the evidence that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from accord.board import WitnessPolicy
+from accord.bundle._evidence import Environments, EvidenceCheck
+from accord.bundle._proofs import Replayed, replay
+from accord.encoding import Digest
+from accord.errors import BundleContentError, BundleGenesisError, BundleWitnessError
+from accord.ledger import cosignatures, verify_checkpoint
+from accord.release import LOG_NAME, Machine, log_origin
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedLog:
+    """A log of which every entry holds, and who saw it."""
+
+    replayed: Replayed
+    runs: Mapping[str, Environments]
+    """By run, the claims of those who had its keys."""
+
+    cosigned: Mapping[str, int]
+    """By witness, when it cosigned the checkpoint (POSIX time, by its own clock)."""
+
+    @property
+    def machine(self) -> Machine:
+        return self.replayed.machine
+
+    @property
+    def size(self) -> int:
+        return self.replayed.ledger.size
+
+
+def verify_log(
+    entries: Iterable[bytes],
+    *,
+    note: bytes,
+    objects: Mapping[str, bytes],
+    genesis: Digest | None = None,
+) -> VerifiedLog:
+    """The log of ``entries``, if it is whole, lawful and cosigned, and its evidence holds.
+
+    ``objects`` is what the log names by digest, by file name in a bundle. Whether it is the
+    *latest* state of the board is not known here.
+
+    Raises BUN errors, and what replaying, the checkpoint and verifying evidence raise.
+    """
+    # (1) Entry 0 is the genesis of the board that the caller means, signed by every founder;
+    #     replaying the rest re-checks every signature, vote, term and use.
+    replayed = replay(entries)
+    board = replayed.machine.board
+    if genesis is not None and board.board != genesis:
+        raise BundleGenesisError(found=board.board, expected=genesis)
+    # (2) The checkpoint is over exactly this log, by the log key and a quorum of witnesses.
+    cosigned = verify_note(replayed, note)
+    # (3) Evidence of every service start, release, renewal, guest and automated ballot, as of
+    #     the time it was used, by the charter and the policy that were in force then.
+    evidence = EvidenceCheck(board.genesis, objects)
+    for proof in replayed.proofs:
+        evidence.check(proof)
+    evidence.refuse_unused()
+    return VerifiedLog(replayed, evidence.runs, cosigned)
+
+
+def verify_note(replayed: Replayed, note: bytes) -> Mapping[str, int]:
+    """Who cosigned the checkpoint of a log, every byte of which is accounted for.
+
+    Raises ``BundleContentError``, ``BundleWitnessError``, LED and IDN errors.
+    """
+    ledger, machine = replayed.ledger, replayed.machine
+    if machine.log_key is None:
+        raise BundleContentError(detail="no trust service ever started on this board")
+    origin = log_origin(machine.board.board)
+    checkpoint = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=machine.log_key)
+    ledger.verify_complete(checkpoint)
+    # A line by nobody whom the board names could say anything: it is refused, not skipped.
+    witnesses = machine.board.charter.witnesses
+    keys = {} if witnesses is None else {w.name: w.key for w in witnesses.witnesses}
+    cosigned = cosignatures(note, keys, strict=True)
+    _require_quorum(witnesses, cosigned, size=ledger.size)
+    return cosigned
+
+
+def _require_quorum(
+    witnesses: WitnessPolicy | None, cosigned: Mapping[str, int], *, size: int
+) -> None:
+    if witnesses is not None and not witnesses.reached(cosigned):
+        found = " and ".join(sorted(cosigned)) or "nobody"
+        raise BundleWitnessError(size=size, found=found, quorum=witnesses.quorum)

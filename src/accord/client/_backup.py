@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a backup shows to everybody, and who seals what to whom (docs/adr/0021-recovery.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Self
+
+from accord.encoding import (
+    Digest,
+    Fields,
+    JSONValue,
+    base64_encode,
+    canonical_json,
+    parse_canonical_json,
+    parse_digest,
+)
+
+ID_BYTES = HASH_BYTES = 32
+MAX_NOTE = 1 << 16
+
+
+def backup_key_context(board: Digest, backup: bytes, holder: Digest) -> JSONValue:
+    """What the key of a backup is sealed for; ``holder`` is the id of a member's key."""
+    return {"board": board, "backup": backup.hex(), "holder": holder}
+
+
+@dataclass(frozen=True, slots=True)
+class BackupHeader:
+    """What a backup shows to everybody."""
+
+    SCHEMA = "accord.backup.v1"
+
+    board: Digest
+    backup: bytes
+    """Random: no two backups have the same keys."""
+
+    epoch: int
+    size: int
+    root: bytes
+    checkpoint: bytes
+    """The signed note over exactly these entries, with the cosignatures there were."""
+
+    keys: Mapping[Digest, bytes]
+    """The key of the log's part, sealed to each member, by the id of their signing key."""
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises ``EncodingError``; neither checkpoint nor keys are verified."""
+        fields = Fields(parse_canonical_json(data, what="backup"), "backup")
+        fields.schema(cls.SCHEMA)
+        listed = fields.object("keys")
+        header = cls(
+            fields.digest("board"),
+            fields.hex("backup", size=ID_BYTES),
+            fields.integer("epoch", minimum=1),
+            fields.integer("size", minimum=1),
+            fields.hex("root", size=HASH_BYTES),
+            fields.data("checkpoint", limit=MAX_NOTE),
+            MappingProxyType(
+                {
+                    parse_digest(name, what="backup.keys"): listed.data(name)
+                    for name in listed.names()
+                }
+            ),
+        )
+        listed.end()
+        fields.end()
+        return header
+
+    def to_json(self) -> JSONValue:
+        return {
+            "schema": self.SCHEMA,
+            "board": self.board,
+            "backup": self.backup.hex(),
+            "epoch": self.epoch,
+            "size": self.size,
+            "root": self.root.hex(),
+            "checkpoint": base64_encode(self.checkpoint),
+            "keys": {name: base64_encode(sealed) for name, sealed in self.keys.items()},
+        }
+
+    def to_bytes(self) -> bytes:
+        return canonical_json(self.to_json())
+
+
+def reseal_context(board: Digest, boot: bytes, member: str) -> JSONValue:
+    """What a member seals to one boot: the key of a backup, or their share."""
+    return {"board": board, "boot": boot.hex(), "member": member}

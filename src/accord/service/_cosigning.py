@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds of cosignatures: nothing leaves before a quorum of witnesses has seen the log with it.
+
+2q - n > f (accord.board.WitnessPolicy): of two branches of a log at most one gets a quorum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from accord.board import Witness, WitnessPolicy, required
+from accord.encoding import Digest
+from accord.errors import (
+    AccordError,
+    LogForkError,
+    NotCosignedError,
+    StoreUnavailableError,
+)
+from accord.identity import VerifyKey
+from accord.ledger import (
+    AddCheckpoint,
+    Checkpoint,
+    LogHead,
+    add_signatures,
+    cosignatures,
+    verify_checkpoint,
+)
+from accord.release import LOG_NAME, Machine, log_origin
+from accord.service._cosigned import Fork, Notes
+from accord.service._witness_calls import Answer, WitnessCallError, WitnessCalls
+
+RETRY_S = 0.2
+"""Between rounds where one had no quorum."""
+
+_OK, _NOT_FOUND, _CONFLICT, _UNPROVED = 200, 404, 409, 422
+
+_LOG = logging.getLogger("accord.service")
+
+
+class Log(Protocol):
+    """The board whose log is cosigned."""
+
+    board: Digest
+    head: LogHead
+    machine: Machine
+
+    @property
+    def durable_size(self) -> int: ...
+
+    def checkpoint(self, size: int | None = None) -> bytes: ...
+
+    async def settled(self) -> None: ...
+
+    async def renew(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long rounds wait."""
+
+    window_s: float = 0.005
+    """What comes within this time shares a round; at most 20 ms."""
+
+    patience_s: float = 10.0
+    """How long something waits for its quorum before it is refused."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """One witness, as this log knows it."""
+
+    witness: Witness
+    origin: str = ""
+    size: int = 0
+    """How much of the log it has seen, as far as we know."""
+
+    state: str = "not asked"
+    cosigned: int = 0
+    """Size of the newest checkpoint of ours that it cosigned."""
+
+    busy: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class Round:
+    """One checkpoint, and who has cosigned it."""
+
+    note: bytes
+    origin: str
+    size: int
+    policies: tuple[WitnessPolicy, ...]
+    lines: dict[Witness, str] = field(default_factory=dict)
+    over: bool = False
+    problem: AccordError | None = None
+    """What ends it for everybody: a fork, or another writer."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether every policy has its quorum; a name counts with the key that it has there."""
+        return all(
+            policy.reached([w.name for w in policy.witnesses if w in self.lines])
+            for policy in self.policies
+        )
+
+
+class _OutvotedError(Exception):
+    """Why a witness did not cosign. It never leaves this module."""
+
+
+class Cosigning:
+    """The rounds of one board, one at a time. Not thread-safe: one event loop."""
+
+    def __init__(
+        self, log: Log, key: VerifyKey, *, calls: WitnessCalls, notes: Notes, pace: Pace
+    ) -> None:
+        self._log, self._key = log, key
+        self._calls, self._notes, self._pace = calls, notes, pace
+        self._peers: dict[tuple[str, bytes, str], Peer] = {}
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._loaded = False
+        self.size = 0
+        """How many entries a quorum has seen."""
+
+        self.fork: Fork | None = None
+        self.rounds = self.failures = 0
+        self.failing = False
+        """Whether the last round had no quorum."""
+
+        self.groups: frozenset[str] = frozenset()
+        """Who has cosigned in the last round, as far as that was waited for."""
+
+    @property
+    def note(self) -> bytes | None:
+        """The newest checkpoint with its cosignatures, as far as it is known here."""
+        return self._notes.latest
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """The witnesses that were asked so far and are still needed."""
+        wanted = {w for policy in self._policies(self._log.head.size) for w in policy.witnesses}
+        return tuple(peer for peer in self._peers.values() if peer.witness in wanted)
+
+    def readers(self) -> Mapping[Digest, VerifyKey]:
+        """The keys of the witnesses whose cosignatures are needed: they may read the log."""
+        policies = self._policies(self._log.head.size)
+        return {w.key.key_id: w.key for policy in policies for w in policy.witnesses}
+
+    def _policies(self, size: int) -> tuple[WitnessPolicy, ...]:
+        return required(self._log.machine.board.witnessed, since=self.size, size=size)
+
+    # --- waiting ---------------------------------------------------------------------------
+
+    async def confirmed(self, index: int) -> None:
+        """Returns once a quorum has seen the log with entry ``index``, which is durable.
+
+        Raises ``NotCosignedError`` after some time, and ``LogForkError``.
+        """
+        self.require_no_fork()
+        if self._loaded and index < self.size:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append((index, waiter))
+        self._start()
+        try:
+            async with asyncio.timeout(self._pace.patience_s):
+                await waiter
+        except TimeoutError as exc:
+            raise self._refusal(index) from exc
+        finally:
+            self._waiting = [item for item in self._waiting if item[1] is not waiter]
+
+    def _refusal(self, index: int) -> NotCosignedError:
+        policies = self._policies(self._log.head.size)
+        quorum = max((policy.quorum for policy in policies), default=0)
+        return NotCosignedError(index=index, reached=len(self.groups), quorum=quorum)
+
+    def nudge(self) -> None:
+        """Begins a round where a quorum has not seen everything; nobody waits for it."""
+        with suppress(LogForkError):
+            self.require_no_fork()
+            if not self._loaded or self.size < self._log.durable_size:
+                self._start()
+
+    def _start(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._rounds())
+
+    def require_no_fork(self) -> None:
+        """Raises ``LogForkError`` where another history of this log was seen, and holds.
+
+        A log whose members decided against its own history never gets a quorum again.
+        """
+        board = self._log.machine.board
+        if board.resolved:
+            survivor = board.resolved[-1][1].survivor
+            head = self._log.head
+            if survivor.size > head.size or head.root(survivor.size) != survivor.root:
+                raise LogForkError(own=head.size, other=survivor.size, witness="the members")
+        fork = self.fork
+        if fork is not None and fork.origin == log_origin(board.board, board.generation()):
+            raise LogForkError(own=fork.own_size, other=fork.other_size, witness=fork.witness)
+
+    # --- rounds ----------------------------------------------------------------------------
+
+    async def _rounds(self) -> None:
+        try:
+            once = True
+            while once or self._waiting:
+                once = False
+                await asyncio.sleep(self._pace.window_s)
+                await self._log.settled()
+                await self._load()
+                self.require_no_fork()
+                await self._round()
+                self._tell()
+                if self.failing and self._waiting:
+                    await asyncio.sleep(RETRY_S)
+        except AccordError as exc:
+            self._fail(exc)
+        except Exception as exc:
+            _LOG.error("board %s: %s", self._log.board, type(exc).__name__)
+            self._fail(self._refusal(self._log.head.size - 1))
+            raise
+
+    def _tell(self) -> None:
+        for index, waiter in self._waiting:
+            if index < self.size and not waiter.done():
+                waiter.set_result(None)
+        self._waiting = [item for item in self._waiting if not item[1].done()]
+
+    def _fail(self, error: AccordError) -> None:
+        for _, waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    async def _load(self) -> None:
+        """What an earlier life of this service left. Raises ``LogForkError``."""
+        if self._loaded:
+            return
+        note, self.fork = await self._notes.load()
+        self.require_no_fork()
+        if note is not None:
+            found = self._own(note)
+            if found is None or not self._holds(found):
+                # The settings know of a longer log than the store has: part of a disk is old.
+                await self._forked(note, "this service's own store")
+            else:
+                self.size = found.size
+        self._loaded = True
+
+    def _own(self, note: bytes, origin: str | None = None) -> Checkpoint | None:
+        """The checkpoint in ``note``, if this log's key signed it under one of its names."""
+        board = self._log.machine.board
+        origins = [log_origin(board.board, n) for n in range(board.generation() + 1)]
+        names = origins if origin is None else [origin]
+        keys = {self._key, *self._log.machine.log_keys}  # A recovery may have brought another.
+        for name, key in itertools.product(names, keys):
+            with suppress(AccordError):
+                return verify_checkpoint(note, origin=name, name=LOG_NAME, key=key)
+        return None
+
+    def _holds(self, checkpoint: Checkpoint) -> bool:
+        """Whether our log starts with what ``checkpoint`` covers."""
+        head = self._log.head
+        return checkpoint.size <= head.size and head.root(checkpoint.size) == checkpoint.root
+
+    async def _round(self) -> None:
+        """Asks every witness, and returns at the quorum; who is slower goes on."""
+        size = self._log.durable_size
+        note, board = self._log.checkpoint(size), self._log.machine.board
+        origin = log_origin(board.board, board.generation(size))
+        current = Round(note, origin, size, self._policies(size))
+        self.rounds += 1
+        pending: set[asyncio.Task[None]] = set()
+        for peer in self._asked(current):
+            task = asyncio.create_task(self._ask(current, peer))
+            pending.add(task)
+        try:
+            while pending and not current.reached:
+                _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                if current.problem is not None:
+                    raise current.problem
+        finally:
+            self._end(current, pending)
+        self.failing = not current.reached
+        if self.failing:
+            self.failures += 1
+            return
+        self.size = max(self.size, size)
+        self._notes.keep(add_signatures(note, current.lines.values()))
+
+    def _asked(self, current: Round) -> Iterable[Peer]:
+        for witness in {w: None for policy in current.policies for w in policy.witnesses}:
+            place = (witness.name, witness.key.raw, witness.url)
+            peer = self._peers.setdefault(place, Peer(witness))
+            if peer.origin != current.origin:
+                peer.origin, peer.size = current.origin, 0
+            yield peer
+
+    def _end(self, current: Round, pending: Iterable[asyncio.Task[None]]) -> None:
+        current.over = True
+        self.groups = frozenset(witness.group for witness in current.lines)
+        asking = {peer.busy for peer in self._peers.values()}
+        for task in pending:
+            if task not in asking:  # It only waited for an earlier question to be answered.
+                task.cancel()
+
+    # --- one witness -----------------------------------------------------------------------
+
+    async def _ask(self, current: Round, peer: Peer) -> None:
+        while peer.busy is not None and not peer.busy.done():
+            await asyncio.wait({peer.busy})
+        if current.over:
+            return
+        peer.busy = asyncio.current_task()
+        try:
+            line = await self._cosigned(current, peer)
+        except (WitnessCallError, _OutvotedError) as exc:
+            peer.state = str(exc)
+            return
+        except AccordError as exc:
+            peer.state, current.problem = exc.code, current.problem or exc
+            return
+        peer.size = peer.cosigned = max(peer.cosigned, current.size)
+        peer.state = "cosigned"
+        current.lines[peer.witness] = line
+
+    async def _cosigned(self, current: Round, peer: Peer) -> str:
+        """The witness's line under the note, verified. Raises what says why there is none."""
+        old = min(peer.size, current.size)
+        answer = await self._offer(current, peer, old)
+        seen = _size(answer.content) if answer.status == _CONFLICT else None
+        if seen is not None and seen <= current.size and seen != old:
+            answer = await self._offer(current, peer, seen)  # It says where it is: from there.
+        if answer.status == _OK:
+            return self._verified(current, peer.witness, answer.content)
+        if answer.status in (_CONFLICT, _UNPROVED):
+            await self._look(current, peer)
+        if answer.status == _NOT_FOUND:
+            message = "does not know this log"
+            raise _OutvotedError(message)
+        message = f"refuses with HTTP status {answer.status}"
+        raise _OutvotedError(message)
+
+    async def _offer(self, current: Round, peer: Peer, old: int) -> Answer:
+        proof = self._log.head.consistency_proof(old, current.size) if old else ()
+        body = AddCheckpoint(old, proof, current.note).to_bytes()
+        return await self._calls.add_checkpoint(peer.witness.url, body)
+
+    @staticmethod
+    def _verified(current: Round, witness: Witness, content: bytes) -> str:
+        """The one line that is this witness's, over this very note."""
+        message = "sent no cosignature of its own over this checkpoint"
+        try:
+            for line in content.decode().splitlines(keepends=True):
+                signed = add_signatures(current.note, [line])
+                if witness.name in cosignatures(signed, {witness.name: witness.key}):
+                    return line
+        except (AccordError, UnicodeDecodeError) as exc:
+            raise _OutvotedError(message) from exc
+        raise _OutvotedError(message)
+
+    async def _look(self, current: Round, peer: Peer) -> None:
+        """Finds out why our log does not continue what the witness saw.
+
+        Only a head that our own key signed counts: whatever else it says may be a lie.
+        Raises ``LogForkError``, or what says that nothing is proved.
+        """
+        answer = await self._calls.latest(peer.witness.url, current.origin)
+        found = self._own(answer.content, current.origin) if answer.status == _OK else None
+        if found is None:
+            message = "shows no other checkpoint of this log"
+            raise _OutvotedError(message)
+        # Where another service has become the writer it is its log, not a fork.
+        await self._log.renew()
+        if self._holds(found):
+            peer.size = found.size
+            message = "was behind its own answer"
+            raise _OutvotedError(message)
+        await self._forked(answer.content, peer.witness.name)
+
+    async def _forked(self, other: bytes, witness: str) -> None:
+        """Keeps both heads for everybody to see. Raises ``LogForkError``."""
+        own = self._log.checkpoint()
+        found = self._own(other)
+        if found is None:
+            raise StoreUnavailableError(path="settings", detail="a kept checkpoint is not ours")
+        board = self._log.machine.board
+        origin = log_origin(board.board, board.generation())
+        self.fork = Fork(origin, self._log.durable_size, own, found.size, other, witness)
+        await self._notes.keep_fork(self.fork)
+        _LOG.error("board %s: its log was forked (seen by %s)", self._log.board, witness)
+        self.require_no_fork()
+
+
+def _size(content: bytes) -> int | None:
+    """The size in a witness's answer 409 (``text/x.tlog.size``)."""
+    text = content.strip()
+    return int(text) if text.isdigit() and len(text) < 16 else None  # noqa: PLR2004 - 2**53
+
+
+def state_of(cosigning: Cosigning, *, start: int | None) -> str:
+    """How fresh the board is in one word; ``start``: this life's first entry."""
+    try:
+        cosigning.require_no_fork()
+    except LogForkError:
+        return "halted-fork"
+    if cosigning.failing:
+        return "waiting-witness"
+    if start is None or cosigning.size <= start:
+        return "sealed"
+    away = any(peer.state != "cosigned" for peer in cosigning.peers)
+    return "degraded" if away else "open"

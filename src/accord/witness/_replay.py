@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Re-executing a board's log before its tree is cosigned: a dishonest service gets no witness.
+
+The only module of the witness that knows boards: it is imported where it is used, because what
+it imports takes more memory than all the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Protocol
+
+from accord.board import ResolveFork
+from accord.client import TrustSession
+from accord.encoding import parse_digest
+from accord.errors import (
+    AccordError,
+    GenesisError,
+    ReplayRefusedError,
+    ReplayUnavailableError,
+)
+from accord.identity import Signer, VerifyKey
+from accord.ledger import LogHead
+from accord.release import Machine, log_origin
+from accord.witness._head import Head, signed_note
+from accord.witness._store import WatchedLog
+
+BUSY_S = 5.0
+"""How long a request waits for another one about the same log; a first replay may take long."""
+
+_LATER = re.compile(r"(accord/boards/[0-9a-f]{64})/g([1-9][0-9]{0,3})")
+"""What a board's log is called after a fork was resolved (`log_origin`)."""
+
+
+class EntrySource(Protocol):
+    """Where the entries of one board's log come from; they need not be true."""
+
+    def entries(self, start: int, size: int) -> Iterator[bytes]:
+        """The entries from ``start`` to ``size``. Raises ``AccordError``."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of connections; it may be asked again."""
+        ...
+
+
+class ServiceSource:
+    """The board's trust service, read with the key of the witness."""
+
+    def __init__(self, log: WatchedLog, signer: Signer) -> None:
+        self._url, self._signer = log.service, signer
+        self._board = parse_digest(log.board, what="board")
+        self._session: TrustSession | None = None
+        self._kept = ExitStack()
+
+    def entries(self, start: int, size: int) -> Iterator[bytes]:
+        """Attests the service first, once for each connection. Raises ``AccordError``."""
+        if self._session is None:
+            session = TrustSession.open(self._url, self._board)
+            self._session = self._kept.enter_context(session)
+        try:
+            yield from self._session.read_entries(self._signer, start=start, size=size)
+        except BaseException:
+            self.close()  # Kept only where it works.
+            raise
+
+    def close(self) -> None:
+        """Ends the connection; the next request opens another one."""
+        self._session = None
+        self._kept.close()
+
+
+class _BoardReplay:
+    """How far one board's log was followed, and what that led to."""
+
+    def __init__(self, log: WatchedLog, source: EntrySource) -> None:
+        self._origin, self._board, self._source = log.origin, log.board, source
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._tree = LogHead()
+        self._machine: Machine | None = None
+        self._keys: list[VerifyKey] = []
+        """Every key that the log has named as its own, the latest one last."""
+
+    def follow(self, head: Head, key: VerifyKey) -> VerifyKey:
+        """The latest key of the log, if all entries below ``head`` are valid and its tree theirs.
+
+        ``key`` is the one that signed ``head``. Raises ``ReplayRefusedError`` or
+        ``ReplayUnavailableError``.
+        """
+        with self._alone():
+            try:
+                self._read_up_to(head.size)
+                self._check(head)
+            except ReplayRefusedError:
+                # What was shown may not even be the log; the next request begins anew.
+                self._begin()
+                raise
+            if self._keys and key not in self._keys:
+                raise self._refused("the checkpoint is signed by a key that the log never named")
+            return self._keys[-1] if self._keys else key
+
+    def resolves(self, head: Head, before: WatchedLog) -> None:
+        """That the fork which ``head``'s log resolved last leaves out nothing but what it names.
+
+        ``before`` is the log under its earlier name, as far as it was cosigned. ``head`` was
+        followed. Raises ``ReplayRefusedError``.
+        """
+        with self._alone():
+            # There is one: without, the log would not be called what `follow` saw.
+            last = [fork for index, fork in self._resolved() if index < head.size][-1]
+            abandoned = (last.abandoned.size, last.abandoned.root) == (before.size, before.root)
+            if not self._holds(last.survivor.size, last.survivor.root, head.size):
+                raise self._refused("it is not the log that survives by its own words")
+            if not abandoned and not self._holds(before.size, before.root, head.size):
+                raise self._refused("it leaves out more than what the members abandoned")
+
+    def _resolved(self) -> Sequence[tuple[int, ResolveFork]]:
+        return () if self._machine is None else self._machine.board.resolved
+
+    def _holds(self, size: int, root: bytes, within: int) -> bool:
+        return size <= within and self._tree.root(size) == root
+
+    def _check(self, head: Head) -> None:
+        """That the entries are those of ``head``, and the log is called as it has to be."""
+        if self._tree.root(head.size) != head.root:
+            raise self._refused("the entries shown are not those of the checkpoint")
+        generation = sum(index < head.size for index, _ in self._resolved())
+        if head.origin != log_origin(parse_digest(self._board, what="board"), generation):
+            raise self._refused(f"after {generation} resolved forks it has another name")
+
+    def close(self) -> None:
+        self._source.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=BUSY_S):
+            raise ReplayUnavailableError(origin=self._origin, detail="it is being replayed")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _read_up_to(self, size: int) -> None:
+        if self._tree.size >= size:
+            return
+        entries = self._source.entries(self._tree.size, size)
+        while self._tree.size < size:
+            try:
+                data = next(entries, None)
+            except AccordError as exc:
+                raise ReplayUnavailableError(origin=self._origin, detail=exc) from exc
+            if data is None:
+                detail = f"it shows {self._tree.size} of {size}"
+                raise ReplayUnavailableError(origin=self._origin, detail=detail)
+            self._take(data)
+        next(entries, None)  # Lets the source end.
+
+    def _take(self, data: bytes) -> None:
+        """Applies the next entry."""
+        index = self._tree.size
+        try:
+            entry = self._tree.extend(data)
+            if self._machine is None:
+                self._machine = Machine.found(entry)
+                if self._machine.board.board != self._board:
+                    raise GenesisError(detail=f"it founds {self._machine.board.board}")
+            else:
+                self._machine.apply(entry)
+        except AccordError as exc:
+            raise self._refused(str(exc), index=index) from exc
+        key = self._machine.log_key
+        if key is not None and key not in self._keys[-1:]:
+            self._keys.append(key)
+
+    def _refused(self, detail: str, *, index: int | None = None) -> ReplayRefusedError:
+        index = self._tree.size if index is None else index
+        return ReplayRefusedError(origin=self._origin, index=index, detail=detail)
+
+
+class Replay:
+    """The examiner that follows boards; it keeps their state in memory only.
+
+    Evidence that entries name is *not* verified again: only its digest is in the log.
+    """
+
+    def __init__(self, source: Callable[[WatchedLog], EntrySource]) -> None:
+        self._source = source
+        self._boards: dict[str, _BoardReplay] = {}
+        self._lock = threading.Lock()
+
+    def examine(self, log: WatchedLog, head: Head) -> VerifyKey:
+        """See `_BoardReplay.follow`."""
+        return self._board(log).follow(head, log.key)
+
+    def successor(self, logs: Sequence[WatchedLog], head: Head, note: bytes) -> WatchedLog | None:
+        """The log of ``head``, where one of ``logs`` goes on in it after a fork was resolved.
+
+        ``note`` is what claims that; it must be signed by the key of the log so far. Raises
+        ``CheckpointNotSignedError``, and what `follow` and `resolves` raise.
+        """
+        found = _LATER.fullmatch(head.origin)
+        before = f"{found[1]}/g{int(found[2]) - 1}".removesuffix("/g0") if found else None
+        for log in logs:
+            if log.origin == before and log.board:
+                signed_note(note, origin=head.origin, name=log.name, key=log.key)
+                following = WatchedLog(head.origin, log.name, log.key, log.board, log.service)
+                board = self._board(following)
+                board.follow(head, log.key)
+                board.resolves(head, log)
+                return following
+        return None
+
+    def _board(self, log: WatchedLog) -> _BoardReplay:
+        with self._lock:
+            board = self._boards.get(log.origin)
+            if board is None:
+                board = self._boards[log.origin] = _BoardReplay(log, self._source(log))
+            return board
+
+    def close(self) -> None:
+        """Ends the connections to all services."""
+        with self._lock:
+            for board in self._boards.values():
+                board.close()

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a trust service is busy with while it is killed, and what it acknowledged."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from accord.board import AssetKind, AssetOffer
+from accord.client import TrustSession
+from accord.encoding import Digest, Envelope, Fields, base64_decode, parse_json, sha256
+from accord.errors import AccordError, ChannelError
+from accord.evidence import Role
+from accord.identity import (
+    FileIdentity,
+    Keyset,
+    KeySigner,
+    SealKey,
+    open_sealed,
+    seal,
+    sign_statement,
+    verify_statement,
+)
+from accord.ledger import Entry, LogHead, verify_checkpoint
+from accord.policy import Policy
+from accord.release import (
+    ASSET_KEY_PURPOSE,
+    GRANT_PURPOSE,
+    LOG_NAME,
+    Grant,
+    ReleaseRequest,
+    asset_key_context,
+    grant_context,
+    log_origin,
+    shield_binding,
+)
+from tests.support.live import Board, terms
+
+
+@dataclass
+class Acknowledged:
+    """Everything that anybody was told by the service, over all of its lives."""
+
+    statements: dict[Digest, int] = field(default_factory=dict)
+    """Statements that were answered, with the index that the answer named."""
+
+    runs: set[str] = field(default_factory=set)
+    """Runs whose grant arrived and could be opened."""
+
+    errors: list[AccordError] = field(default_factory=list)
+    """Refusals: a service that is killed may be silent, but must not refuse."""
+
+
+class Load:
+    """Ann deposits secrets and a shield asks for releases, as fast as the service answers."""
+
+    def __init__(self, board: Board, url: str, acknowledged: Acknowledged) -> None:
+        self._board, self._url, self._acknowledged = board, url, acknowledged
+        self._stop = threading.Event()
+        self.busy = threading.Event()
+        """Set with the first answer."""
+
+        self._threads = [
+            threading.Thread(target=self._until_killed, args=(work,))
+            for work in (self._deposit, self._release)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _until_killed(self, work: Callable[[TrustSession], None]) -> None:
+        try:
+            with TrustSession.attest(self._url, self._board.genesis) as session:
+                while not self._stop.is_set():
+                    work(session)
+                    self.busy.set()
+        except ChannelError:
+            return  # Killed: whatever was not answered may be there or not.
+        except AccordError as exc:
+            self._acknowledged.errors.append(exc)
+
+    def _deposit(self, session: TrustSession) -> None:
+        salted = os.urandom(64)
+        offer = AssetOffer(
+            board=self._board.genesis.digest,
+            name=f"ann/word-{os.urandom(8).hex()}",
+            kind=AssetKind.SECRET,
+            tag=sha256(salted),
+            terms=terms(),
+            predecessor=None,
+        )
+        signer = FileIdentity.load(self._board.home("ann")).signer
+        envelope = sign_statement("asset", offer.to_json(), [signer])
+        sealed = seal(
+            salted,
+            session.keyset.seal_key,
+            purpose=ASSET_KEY_PURPOSE,
+            context=asset_key_context(envelope.statement_digest),
+        )
+        index = session.submit(envelope, sealed_key=sealed)
+        self._acknowledged.statements[envelope.statement_digest] = index
+
+    def _release(self, session: TrustSession) -> None:
+        self._acknowledged.runs.add(released(self._board, session).run)
+
+
+def released(board: Board, session: TrustSession) -> Grant:
+    """What an honest shield is granted for the service ``train`` of the policy ``job``."""
+    digest, seal_key = board.genesis.digest, X25519PrivateKey.generate()
+    keyset = Keyset(
+        KeySigner(Ed25519PrivateKey.generate()).verify_key,
+        SealKey(seal_key.public_key().public_bytes_raw()),
+    )
+    nonce = session.challenge()
+    exporter = session.binder(nonce)
+    binding = shield_binding(digest, "job", "train", keyset, nonce, exporter=exporter)
+    evidence = board.hardware.attester(Role.SHIELD).collect(binding.report_data())
+    request = ReleaseRequest(digest, "job", "train", keyset, nonce, evidence, session.channel)
+    sealed, _ = session.release(request, another=True)
+    message = open_sealed(
+        sealed, seal_key, purpose=GRANT_PURPOSE, context=grant_context(digest, nonce, keyset)
+    )
+    key = session.keyset.verify_key
+    envelope = Envelope.from_bytes(message, what="grant")
+    return Grant.from_fields(verify_statement(envelope, "grant", {key.key_id: key}).fields())
+
+
+def enact_small_policy(board: Board) -> None:
+    """Puts a policy ``job`` in force: one asset, no outputs, so that a release is all there is."""
+    document = board.policy({"ann/data": board.offer("ann", "data", max_uses=10**6)}).to_json()
+    train = {**document["services"]["train"], "outputs": []}
+    policy = Policy.from_json({**document, "services": {"train": train}})
+    board.vote(board.propose("bob", policy), *board.names)
+
+
+class Follower:
+    """A member who reads on where they stopped, and so sees whatever changed behind them."""
+
+    def __init__(self, board: Board) -> None:
+        self._board, self.head = board, LogHead()
+        self._signer = FileIdentity.load(board.home("ann")).signer
+        self.places: dict[Digest, int] = {}
+        self.runs: set[str] = set()
+
+    def read_on(self, session: TrustSession) -> None:
+        """Takes in what is new; the checkpoint must cover what was read before, too."""
+        path, note, size = f"{self._board.path}/log", b"", self.head.size + 1
+        while self.head.size < size:  # Each start of the service adds an entry at least.
+            page = session._read(path, self._signer, f"start={self.head.size}")
+            fields = Fields(parse_json(page, what="log", limit=1 << 26), "log")
+            for where, item in fields.items("entries"):
+                self._take(self.head.extend(base64_decode(str(item), what=where)))
+            size, note = fields.integer("size", minimum=1), fields.data("checkpoint")
+        origin, key = log_origin(session.board), session.keyset.verify_key
+        covered = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key)
+        self.head.verify_complete(covered)
+
+    def _take(self, entry: Entry) -> None:
+        envelope = entry.envelope
+        self.places[envelope.statement_digest] = entry.index
+        if envelope.payload_type.endswith("accord.release.v1+json"):
+            body = Fields(parse_json(envelope.payload, what="release"), "release")
+            self.runs.add(body.text("run"))
