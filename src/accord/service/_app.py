@@ -27,7 +27,8 @@ from accord.service._limits import Governor, Limits
 from accord.service._metrics import Metrics
 from accord.service._problems import problem
 from accord.service._readers import Readers
-from accord.service._routes import ROUTES, Auth, Route
+from accord.service._route import Auth, Route
+from accord.service._routes import ROUTES
 from accord.service.kbs import KeyBroker
 
 Handler = Callable[[Call], Awaitable[Response]]

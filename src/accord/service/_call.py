@@ -24,7 +24,7 @@ from accord.encoding import (
 )
 from accord.errors import MalformedError, MediaTypeError, NoSuchRouteError, TooLargeError
 from accord.policy import parse_policy_name
-from accord.service._routes import JSON, PAGE_ENTRIES, Route
+from accord.service._route import JSON, PAGE_ENTRIES, Route
 
 RECORD = "accord.record"
 """Where a scope keeps the `Record` of its request."""

@@ -8,15 +8,8 @@ import re
 from accord import __version__
 from accord.encoding import JSONValue
 from accord.service._openapi_schemas import SCHEMAS
-from accord.service._routes import (
-    JSON,
-    NEXT_NONCE,
-    REPLAY_NONCE,
-    ROUTES,
-    Auth,
-    Parameter,
-    Route,
-)
+from accord.service._route import JSON, Auth, Parameter, Route
+from accord.service._routes import NEXT_NONCE, REPLAY_NONCE, ROUTES
 
 PROBLEM = "application/problem+json"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from accord.encoding import JSONValue
 from accord.evidence import Purpose
-from accord.service._routes import PAGE_ENTRIES
+from accord.service._route import PAGE_ENTRIES
 
 
 def _ref(name: str) -> JSONValue:

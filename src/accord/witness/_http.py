@@ -86,7 +86,8 @@ class HTTPServer:
         self._open[address] += 1
         try:
             await self._serve(reader, writer)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            # Cancelled where the server stops: this task has nobody who would take it on.
             writer.transport.abort()
         finally:
             self._open[address] -= 1

@@ -18,7 +18,8 @@ from tests.support.live import Hardware
 
 from accord.service import Limits, create_app, openapi
 from accord.service._openapi_schemas import SCHEMAS
-from accord.service._routes import ROUTES, Auth
+from accord.service._route import Auth
+from accord.service._routes import ROUTES
 
 ROOT = Path(__file__).parents[3]
 

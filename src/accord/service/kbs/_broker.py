@@ -44,7 +44,7 @@ from accord.service._discreet import discreet
 from accord.service._limits import Governor
 from accord.service._problems import status_of
 from accord.service._resources import GUEST_LIFETIME
-from accord.service._routes import KIB, MIB, Auth, Route
+from accord.service._route import KIB, MIB, Auth, Route
 from accord.service.kbs._jwe import check_library
 from accord.service.kbs._messages import HASH, Attestation, Hello
 from accord.service.kbs._sessions import Admitted, Challenged, Sessions
