@@ -10,7 +10,7 @@ JOBS  ?= 3
 # One stamp per set of extras, renewed when the list of dependencies changes.
 STAMP = $(VENV)/.installed-
 
-.PHONY: demo test lint bench fuzz docs clean
+.PHONY: demo test lint bench fuzz crash docs clean
 
 demo: $(STAMP)demo
 	$(BIN)/accord demo hospitals --out $(OUT)
@@ -30,6 +30,9 @@ bench: $(STAMP)bench
 
 fuzz: $(STAMP)fuzz
 	$(BIN)/python -m fuzz
+
+crash: $(STAMP)test
+	ACCORD_CRASH_KILLS=200 $(BIN)/python -m pytest -s --timeout=900 tests/e2e/test_crash_loop.py
 
 docs: $(STAMP)docs
 	$(BIN)/python docs/generate.py

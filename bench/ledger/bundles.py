@@ -1,37 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verifying a bundle whose log is long."""
+"""Verifying a bundle whose log is long: one release, and offers of assets for the rest."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import asyncio
+import hashlib
+import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.support.live import Hardware
+from tests.support.live import Hardware, terms
 
+from accord.board import AssetKind, AssetOffer
 from accord.bundle import verify_bundle_log
 from accord.client import MemberHome
+from accord.encoding import Digest
+from accord.evidence import Role
+from accord.identity import sign_statement
 from accord.jobs import create_bundle
+from accord.service import STORE_LABEL, TrustService
+from accord.testing import SimulatedPlatform, simulated_measurements
 from bench.report import Report, median
-from bench.trust.scene import MEMBERS, Scene
-from bench.trust.server import Server
+from bench.trust.scene import MEMBERS, Members, Scene
+from bench.trust.server import Server, open_store
 
 SAMPLES = 3
+OWNER = MEMBERS[1]
+AT_ONCE = 64
+"""Offers in flight."""
 
 
 def run(report: Report, folder: Path, hardware: Hardware, *, entries: int) -> None:
     where = f"sqlite:{folder / 'bundles.db'}"
     server = Server(hardware.trust_host, where, folder / "bundles").start()
     scene = Scene(hardware, folder / "scene-bundles", server.url)
+    scene.place().shield().arrive()
     server.stop()
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "bench.trust.fill", where, hardware.root, scene.root),
-            *("0", str(entries)),
-        ],
-        check=True,
-    )
+    asyncio.run(_fill(where, hardware, scene.members, entries))
     server.start()
     bundle = folder / "bundle"
     try:
@@ -53,4 +59,45 @@ def run(report: Report, folder: Path, hardware: Hardware, *, entries: int) -> No
         samples=SAMPLES,
         target=5.0,
         note=f"{entries} entries, offline; every signature, hash and transition",
+    )
+
+
+async def _fill(where: str, hardware: Hardware, members: Members, entries: int) -> None:
+    """Offers until the log is that long: signed, applied and made durable as ever, without TLS."""
+    platform = SimulatedPlatform.load(hardware.trust_host)
+    attester = platform.attester(simulated_measurements(Role.SERVICE))
+    store = open_store(where, attester.seal_key(STORE_LABEL))
+    service = TrustService(
+        store=store,
+        attester=attester,
+        tls_spki_sha256=bytes(32),
+        clock=lambda: datetime.now(UTC),
+        entropy=os.urandom,
+    )
+    async with service.running():
+        host = await service.host(members.genesis.digest)
+        signer, latest = members.signer(OWNER), None
+        for number in range(entries - host.head.size - 1):
+            body = _offer(host.board, number, latest).to_json()
+            envelope = sign_statement("asset", body, [signer])
+            host.stage(envelope)
+            latest = envelope.statement_digest
+            if number % AT_ONCE == 0:
+                await host.settled()
+        await host.settled()
+    service.close()
+    store.close()
+
+
+def _offer(board: Digest, number: int, predecessor: Digest | None) -> AssetOffer:
+    tag = Digest(f"sha256:{hashlib.sha256(number.to_bytes(8)).hexdigest()}")
+    return AssetOffer(
+        board=board,
+        name=f"{OWNER}/fill",
+        kind=AssetKind.VOLUME,
+        tag=tag,
+        terms=terms(),
+        predecessor=predecessor,
+        volume_id="vol-" + 32 * "0",
+        key_commitment=tag,
     )

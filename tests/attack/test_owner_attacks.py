@@ -167,7 +167,7 @@ def test_a_refusal_that_somebody_made_up_is_not_believed(
             thief = FileIdentity.load(board.home("bob")).signer
             error.refusal = sign_statement("refusal", body, [thief]).to_bytes()
 
-        def answered(*_: object) -> None:
+        def answered(*_: object, **__: object) -> None:
             raise error
 
         monkeypatch.setattr(session._connection, "send", answered)

@@ -275,7 +275,7 @@ def kept(folder: Path) -> list[str]:
         b"{}",
         b'{"name":"web app","start_url":"/"}',
         canonical_json({"schema": "accord.volume.v1"}),
-        canonical_json({**dict(made_bundle().manifest()), "schema": "accord.bundle.v2"}),
+        canonical_json({**dict(made_bundle().manifest()), "schema": "accord.bundle.v3"}),
     ],
     ids=["empty", "object", "web app", "other schema", "later version"],
 )

@@ -34,6 +34,7 @@ from accord.bundle import (
     CHECKPOINT,
     BundleFiles,
     BundleReport,
+    derived_files,
     entry_name,
     object_name,
     verify_bundle,
@@ -150,6 +151,8 @@ class Scene:
             name=LOG_NAME,
             signer=self.world.service.signer,
         )
+        note, record = files[CHECKPOINT], self.world.machine.runs[release.run]
+        files |= derived_files(ledger, self.world.machine, note, record)
         BundleFiles(self.world.board, release.run, {**files, **self.objects}).write(path)
         return path
 

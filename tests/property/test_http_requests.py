@@ -57,7 +57,7 @@ def check(wire: InProcess, path: str, content: bytes) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
         code = problem_code(answer.status_code, answer.content)
         assert code not in ("accord-SVC-014", "accord-SVC-011")
-        assert answer.status_code in (400, 403, 409, 413, 422)
+        assert answer.status_code in (400, 403, 404, 409, 413, 422)
     assert wire.host.head.size == before
 
 

@@ -70,7 +70,9 @@ class Live:
 
     def accepting(self, run: Release, tag: Digest | None, *, volume: str = "state") -> Digest:
         """A proposal to go on from ``tag``."""
-        return self.world.propose(actions=(AcceptTag("train", volume, run.run, tag),))
+        record = self.world.machine.board.tags.get(f"train/{volume}")
+        number = 0 if record is None else record.number
+        return self.world.propose(actions=(AcceptTag("train", volume, run.run, number, tag),))
 
     def accept(self, run: Release, tag: Digest | None, *, volume: str = "state") -> None:
         proposal = self.accepting(run, tag, volume=volume)

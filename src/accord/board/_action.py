@@ -185,6 +185,9 @@ class AcceptTag:
     run: str
     """The run that left it open: another one's unclean exit needs another vote."""
 
+    number: int
+    """That of its latest commit as the voters saw it: a later one is not undone by a late vote."""
+
     tag: Digest | None
     """``None``: it starts empty."""
 
@@ -195,6 +198,7 @@ class AcceptTag:
             parse_policy_name(fields.take("policy"), what=fields.path("policy")),
             fields.name("volume"),
             fields.name("run"),
+            fields.integer("number", minimum=0),
             fields.optional("tag", fields.digest),
         )
 
@@ -204,13 +208,14 @@ class AcceptTag:
         return tag_name(self.policy, self.volume)
 
     def to_json(self) -> JSONValue:
-        document = {
+        document: dict[str, JSONValue] = {
             "action": self.action.value,
             "policy": self.policy,
             "volume": self.volume,
             "run": self.run,
+            "number": self.number,
         }
-        return {**document} if self.tag is None else {**document, "tag": self.tag}
+        return document if self.tag is None else {**document, "tag": self.tag}
 
 
 Amendment = (

@@ -21,13 +21,16 @@ _CHANGES = (
     Action.CONSTITUTION_REPLACE,
     Action.SERVICE_REPLACE,
 )
-"""Actions that change the charter."""
+"""Actions that change what every charter has."""
 
 _HASTY = (
     Action.MEMBER_REMOVE,
     Action.MEMBER_UPDATE,
     Action.CONSTITUTION_REPLACE,
     Action.SERVICE_REPLACE,
+    Action.WITNESSES_REPLACE,
+    Action.KEYS_ROTATE,
+    Action.LOG_FORK_RESOLVE,
 )
 """Actions that take something from members, who should have time to notice."""
 
@@ -54,7 +57,10 @@ def lint_constitution(charter: Charter) -> tuple[Finding, ...]:
         for action, rule in charter.constitution.rules.items()
         for finding in _of_action(charter, action, rule)
     ]
-    missing = [action.value for action in _CHANGES if action not in charter.constitution.rules]
+    changes = [*_CHANGES]
+    changes += [Action.WITNESSES_REPLACE] * (charter.witnesses is not None)
+    changes += [Action.KEYS_ROTATE] * (charter.recovery is not None)
+    missing = [action.value for action in changes if action not in charter.constitution.rules]
     if missing:
         words = f"without a rule, this can never be done: {', '.join(missing)}"
         found.append(Finding("unchangeable", "constitution", words))
@@ -97,6 +103,9 @@ def _of_action(charter: Charter, action: Action, rule: ActionRule) -> Iterator[F
     machines = frozenset(name for name, member in charter.members.items() if member.attestation)
     if machines and rule.approve.satisfied(machines, electorate):
         yield Finding("machines-decide", where, "the approvals of automated members suffice")
+    # Nobody proposes a recovery, so neither a veto nor a notice could hold it up.
+    if action is Action.RECOVERY_OPEN:
+        return
     if not rule.veto:
         yield Finding("no-veto", where, "nobody can stop it once enough members have approved")
     for term in rule.veto:

@@ -236,6 +236,8 @@ def _check_tag(state: BoardState, item: AcceptTag) -> None:
         detail = "it is not open"
     elif record.run != item.run:
         detail = f"{record.run} has opened it since"
+    elif record.number != item.number:
+        detail = f"commit {record.number} came since"
     else:
         return
     raise TagAcceptError(policy=item.policy, volume=item.volume, run=item.run, detail=detail)

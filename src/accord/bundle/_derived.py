@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from accord.encoding import canonical_json
 from accord.identity import sign_statement
-from accord.ledger import Ledger, LogProof, cosigner_vkey, vkey
+from accord.ledger import Ledger, LogProof, PolicyKey, TrustPolicy, policy_text
 from accord.release import LOG_NAME, Lineage, Machine, RunRecord, lineage_statement
 
 RUN_STATEMENT = "run.intoto.json"
@@ -44,23 +44,15 @@ def derived_files(
 
 
 def _policy(machine: Machine) -> str:
-    """Whose signatures make a checkpoint of this board believed (c2sp.org/tlog-policy).
-
-    Witnesses and groups of a policy share their names, those of a charter do not.
-    """
+    """Whose signatures make a checkpoint of this board believed (c2sp.org/tlog-policy)."""
     if machine.log_key is None:
         message = "a board on which something was released has a log key"
         raise RuntimeError(message)
-    lines = [f"log {vkey(LOG_NAME, machine.log_key)}"]
+    logs = (PolicyKey(LOG_NAME, machine.log_key),)
     policy = machine.board.charter.witnesses
     if policy is None:
-        return "\n".join([*lines, "quorum none", ""])
-    members: dict[str, list[str]] = {group: [] for group in sorted(policy.groups)}
+        return policy_text(TrustPolicy(logs, {}, {}, None))
+    groups: dict[str, list[PolicyKey]] = {group: [] for group in policy.groups}
     for witness in sorted(policy.witnesses, key=lambda item: item.name):
-        name = f"witness-{witness.name}"
-        lines.append(f"witness {name} {cosigner_vkey(witness.name, witness.key)} {witness.url}")
-        members[witness.group].append(name)
-    lines += [f"group group-{group} any {' '.join(names)}" for group, names in members.items()]
-    groups = " ".join(f"group-{group}" for group in members)
-    lines += [f"group quorum {policy.quorum} {groups}", "quorum quorum", ""]
-    return "\n".join(lines)
+        groups[witness.group].append(PolicyKey(witness.name, witness.key, witness.url))
+    return policy_text(TrustPolicy.of_groups(logs=logs, groups=groups, quorum=policy.quorum))

@@ -139,12 +139,12 @@ def _replaceable(root: Path, *, whole: bool) -> bool:
 
 
 def _names(root: Path) -> set[str]:
-    names = set()
-    for folder, folders, files in os.walk(root):
-        names |= {str((Path(folder) / name).relative_to(root)) for name in files}
-        for name in folders:
-            if (Path(folder) / name).is_symlink():
-                names.add(str((Path(folder) / name).relative_to(root)))
+    names: set[str] = set()
+    top = str(root)
+    for folder, folders, files in os.walk(top):
+        prefix = f"{os.path.relpath(folder, top)}/" if folder != top else ""
+        names.update(prefix + name for name in files)
+        names.update(prefix + name for name in folders if Path(folder, name).is_symlink())
         if len(names) > MAX_FILES:
             raise BundleFileError(name=root.name, detail=f"more than {MAX_FILES} files")
     return names
@@ -152,13 +152,27 @@ def _names(root: Path) -> set[str]:
 
 def _read(root: Path, name: str, *, limit: int) -> bytes:
     try:
-        descriptor = os.open(root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        descriptor = os.open(f"{root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise BundleFileError(name=name, detail="it is not a regular file")
-            data = file.read(limit + 1)
+            data = _read_up_to(descriptor, min(status.st_size, limit) + 1)
+        finally:
+            os.close(descriptor)
     except OSError as exc:
         raise BundleFileError(name=name, detail=exc.strerror or "unreadable") from exc
     if len(data) > limit:
         raise BundleFileError(name=name, detail=f"it is larger than {limit} bytes")
+    return data
+
+
+def _read_up_to(descriptor: int, size: int) -> bytes:
+    """Without the objects that a file would need: a bundle has as many files as entries."""
+    data = os.read(descriptor, size)
+    while 0 < len(data) < size:
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            break
+        data += more
     return data

@@ -6,11 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from accord.board import WitnessPolicy
+from accord.board import BoardState, WitnessPolicy
 from accord.bundle._evidence import Environments, EvidenceCheck
 from accord.bundle._proofs import Replayed, replay
 from accord.encoding import Digest
-from accord.errors import BundleContentError, BundleGenesisError, BundleWitnessError
+from accord.errors import (
+    BundleContentError,
+    BundleGenesisError,
+    BundleWitnessError,
+    CosignatureUnknownError,
+)
+from accord.identity import VerifyKey
 from accord.ledger import cosignatures, verify_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
 
@@ -74,15 +80,32 @@ def verify_note(replayed: Replayed, note: bytes) -> Mapping[str, int]:
     ledger, machine = replayed.ledger, replayed.machine
     if machine.log_key is None:
         raise BundleContentError(detail="no trust service ever started on this board")
-    origin = log_origin(machine.board.board)
+    board = machine.board
+    # Of this size it is by the key that is the log's at its end, whatever key came before.
+    origin = log_origin(board.board, board.generation(ledger.size))
     checkpoint = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=machine.log_key)
     ledger.verify_complete(checkpoint)
-    # A line by nobody whom the board names could say anything: it is refused, not skipped.
-    witnesses = machine.board.charter.witnesses
+    witnesses = board.charter.witnesses
     keys = {} if witnesses is None else {w.name: w.key for w in witnesses.witnesses}
-    cosigned = cosignatures(note, keys, strict=True)
+    cosigned = cosignatures(note, keys)
+    _refuse_strangers(note, board, keys, cosigned)
     _require_quorum(witnesses, cosigned, size=ledger.size)
     return cosigned
+
+
+def _refuse_strangers(
+    note: bytes, board: BoardState, keys: Mapping[str, VerifyKey], cosigned: Mapping[str, int]
+) -> None:
+    """A line by nobody whom the board ever named could say anything: it is refused, not skipped.
+
+    Witnesses that were replaced cosign the entry that does it, and count for nothing here.
+    """
+    named = {(w.name, w.key) for _, policy in board.witnessed for w in policy.witnesses}
+    former = sum(len(cosignatures(note, {name: key})) for name, key in named - set(keys.items()))
+    known = len(cosigned) + former
+    found = note.rpartition(b"\n\n")[2].count(b"\n") - 1  # The log's own is not a cosignature.
+    if found > known:
+        raise CosignatureUnknownError(found=found, known=known)
 
 
 def _require_quorum(

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 
 from accord.board import Freshness
 from accord.bundle._log import VerifiedLog
-from accord.encoding import Digest, JSONValue, format_time
+from accord.encoding import Digest, Fields, JSONValue, format_time, parse_canonical_json
 from accord.evidence import Claims, RootKind
 from accord.policy import Channel, FreshnessMode, Network, Service
-from accord.release import Lineage, Machine, Release, RunOutcome, RunRecord, RunStatement
+from accord.release import (
+    Lineage,
+    Machine,
+    Release,
+    RunOutcome,
+    RunRecord,
+    RunStatement,
+    UseReservation,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +117,25 @@ def facts(report: BundleReport, log: VerifiedLog) -> tuple[str, ...]:
         f"binding    evidence names nonce and keys of {run.run}",
         f"channel    {_CHANNELS[release.channel]}",
         f"factors    {', '.join(report.second_factors) or 'evidence alone'}",
+        *_counted(log, release),
         f"secrets    {', '.join(secrets) or 'none'}",
         f"run        {run.outcome}; {len(run.inputs)} inputs, each in the version voted on",
         f"lineage    {runs} {'run' if runs == 1 else 'runs'} of this board led to it",
         f"outputs    {', '.join(outputs) or 'none'}",
         f"time       {format_time(run.started)} to {format_time(run.finished)}",
     )
+
+
+def _counted(log: VerifiedLog, release: Release) -> Iterator[str]:
+    """Where the uses were counted before the release was asked for."""
+    if release.reservation is not None:
+        entry = log.replayed.ledger.entry(log.machine.board.recorded[release.reservation])
+        fields = Fields(parse_canonical_json(entry.envelope.payload, what="entry"), "entry")
+        reserved = UseReservation.from_fields(fields)
+        yield (
+            f"uses       counted ahead in entry {entry.index}: {reserved.count} releases "
+            f"until {format_time(reserved.until)}"
+        )
 
 
 _CHANNELS = {
@@ -189,6 +210,7 @@ def _run_not_proven(report: BundleReport, log: VerifiedLog) -> Iterator[str]:
     rule = policy.freshness
     if rule is not None and rule.mode is FreshnessMode.LEASE:
         yield (
-            f"that every release of {policy.name} is in this log: {rule.max_uses} of a service "
-            f"within {rule.ttl_s} s may be missing (lease)"
+            f"that every release of {policy.name} is in this log: of each start of the trust "
+            f"service and each service {rule.max_uses} may be missing, none of them later than "
+            f"{rule.ttl_s} s after its use was counted (lease)"
         )

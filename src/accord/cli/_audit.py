@@ -18,6 +18,7 @@ from accord.client import Auditor, MemberHome, Seen, read_objects
 from accord.encoding import format_time
 from accord.errors import FileAccessError, UnreachableError
 from accord.identity import statement_kind
+from accord.jobs import read_proved
 from accord.ledger import Entry
 
 
@@ -65,9 +66,10 @@ def replay(out: Output, bundle: Path | None, home: Path | None, genesis: str | N
 
 def _board_log(member: MemberHome) -> VerifiedLog:
     with member.connect() as session:
-        ledger, _, note = member.read(session)
-        objects = read_objects(session, member, named_evidence(ledger.entries()))
-    return verify_log(ledger.entries(), note=note, objects=objects, genesis=member.genesis.digest)
+        replayed, note = read_proved(member, session)
+        entries = list(replayed.ledger.entries())
+        objects = read_objects(session, member, named_evidence(entries))
+    return verify_log(entries, note=note, objects=objects, genesis=member.genesis.digest)
 
 
 def _tell(out: Output, log: VerifiedLog, *, pinned: bool) -> None:

@@ -139,7 +139,7 @@ def accept(
                 policy=policy, volume=volume, run="any run", detail="nobody has opened it"
             )
         chosen = record.tag if tag is None else parse_digest(tag, what="--tag")
-        actions = (AcceptTag(policy, volume, record.run, None if empty else chosen),)
+        actions = (AcceptTag(policy, volume, record.run, record.number, None if empty else chosen),)
         now = datetime.now(UTC).replace(microsecond=0)
         proposal = propose(
             member,

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from accord.board import Genesis
-from accord.bundle import EvidenceCheck, object_name, replay, verify_note
+from accord.bundle import EvidenceCheck, object_name, replay
 from accord.client._home import MemberHome
 from accord.client._session import TrustSession
 from accord.encoding import Digest
-from accord.errors import BundleWitnessError
-from accord.ledger import Entry
+from accord.ledger import Entry, Ledger
+from accord.release import Machine
 
 
 def read_objects(
@@ -31,8 +31,8 @@ class Seen:
     root: bytes
     entries: tuple[Entry, ...]
     evidence: int
-    cosigned: Mapping[str, int] | None
-    """By witness, when; ``None`` while a quorum is missing, so that nothing may leave yet."""
+    cosigned: tuple[str, ...] | None
+    """By whom; ``None`` while no quorum has seen all of it, so that nothing may leave yet."""
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Auditor:
         errors for one that does not hold, ``ServiceDismissedError`` or ``UnreachableError``.
         """
         with self.home.connect() as session:
-            ledger, _, note = self.home.read(session)
+            ledger, machine, _ = self.home.read(session)
             replayed = replay(ledger.entries())
             new = [proof for proof in replayed.proofs if proof.entry >= self.size]
             named = [proof.evidence for proof in new]
@@ -66,10 +66,13 @@ class Auditor:
         for proof in new:
             self._evidence.check(proof)
         self._objects.clear()
-        try:
-            cosigned = verify_note(replayed, note)
-        except BundleWitnessError:
-            cosigned = None
         entries = tuple(ledger.entry(index) for index in range(self.size, ledger.size))
         self.size = ledger.size
+        cosigned = self._cosigned(ledger, machine)
         return Seen(ledger.size, ledger.root(), entries, len(new), cosigned)
+
+    def _cosigned(self, ledger: Ledger, machine: Machine) -> tuple[str, ...] | None:
+        if machine.board.charter.witnesses is None:
+            return ()
+        found = self.home.cosigned(ledger, machine)
+        return found.witnesses if found is not None and found.size == ledger.size else None

@@ -15,6 +15,7 @@ JSONValue = Any
 """What a JSON document holds; typed by `Fields` before anything is done with it."""
 
 _TEXT = frozenset({str})
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 _EXACT = 2**53
 """From here on a number is not the same in every reader of JSON."""
 
@@ -61,7 +62,7 @@ def _dumps(value: JSONValue) -> bytes:
     (section 3.2.2.2), no white space, and keys in the one order that code points and UTF-16
     code units agree on (section 3.2.3). A property test compares the two.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = _ENCODER.encode(value)
     return text.encode() if text.isascii() else rfc8785.dumps(value)
 
 

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from accord.errors import MalformedError
 
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z")
 # Not \d: it also means the digits of other scripts, a second spelling of the same time.
-_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def format_time(moment: datetime) -> str:
@@ -19,9 +18,11 @@ def format_time(moment: datetime) -> str:
 
 def parse_time(text: object, *, what: str) -> datetime:
     """The moment that ``text`` names. Raises ``MalformedError``."""
-    if not isinstance(text, str) or not _TIME.fullmatch(text):
+    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
         raise MalformedError(what=what, detail="expected a time like 2026-01-31T12:00:00Z")
     try:
-        return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
+        year, month, day, hour, minute, second = map(int, found.groups())
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError as exc:
         raise MalformedError(what=what, detail=f"no such time: {text}") from exc

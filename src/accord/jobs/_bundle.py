@@ -16,6 +16,7 @@ from accord.bundle import (
 )
 from accord.client import MemberHome, TrustSession
 from accord.errors import NoSuchRunError
+from accord.jobs._cosigned import read_proved
 
 
 def create_bundle(
@@ -28,10 +29,13 @@ def create_bundle(
 ) -> BundleFiles:
     """Writes the bundle of ``run`` to ``path``; it holds no secret and no ciphertext.
 
-    The log is replayed on the way, its evidence is not: `verify_bundle` does that.
-    Raises ``NoSuchRunError``, ``BundleExistsError``, and what reading the log raises.
+    The log is replayed on the way, its evidence is not verified: `verify_bundle` does that. On a
+    board with witnesses it is the log that a quorum has seen, in which the run may be missing yet.
+
+    Raises ``NoSuchRunError``, ``BundleExistsError``, and what `read_proved` raises.
     """
-    ledger, machine, note = home.read(session)
+    replayed, note = read_proved(home, session)
+    ledger, machine = replayed.ledger, replayed.machine
     record = machine.runs.get(run)
     if record is None:
         raise NoSuchRunError(run=run)

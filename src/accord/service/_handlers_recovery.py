@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from accord.channel import authorise_read
 from accord.encoding import Digest, Envelope, base64_encode
-from accord.errors import MalformedError, NoSuchRouteError
+from accord.errors import MalformedError, NoSuchRouteError, RecoveryError
 from accord.release import MAX_SEALED_SHARE
 from accord.service._call import Call, reply
 from accord.service._core import TrustService
@@ -62,7 +62,10 @@ class RecoveryHandlers:
         header, board = call.header("authorization"), self._board(call)
         if header is None:
             raise refused(call)
-        ledger, machine, note = self._service.recoveries.log(board)
+        try:
+            ledger, machine, note = self._service.recoveries.log(board)
+        except RecoveryError as exc:  # Who is no member hears the same, whatever there is.
+            raise refused(call) from exc
         authorise_read(
             header,
             keys=machine.board.keys,

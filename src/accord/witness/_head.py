@@ -60,6 +60,15 @@ class Head:
         return found
 
 
+_LATER = re.compile(r"(.+)/g([1-9][0-9]{0,6})")
+
+
+def earlier_origin(origin: str) -> str | None:
+    """What the log ``origin`` was called before a fork of it was resolved, if it ever was."""
+    found = _LATER.fullmatch(origin)
+    return None if found is None else f"{found[1]}/g{int(found[2]) - 1}".removesuffix("/g0")
+
+
 def origin_digest(origin: str) -> str:
     """How a log is named in an address: SHA-256 of its origin, in hex."""
     return hashlib.sha256(origin.encode()).hexdigest()

@@ -7,7 +7,6 @@ it imports takes more memory than all the rest.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,13 +24,12 @@ from accord.errors import (
 from accord.identity import Signer, VerifyKey
 from accord.ledger import LogHead
 from accord.release import Machine, log_origin
-from accord.witness._head import Head, signed_note
+from accord.witness._head import Head, earlier_origin, signed_note
 from accord.witness._store import WatchedLog
 
 BUSY_S = 5.0
 """How long a request waits for another one about the same log; a first replay may take long."""
 
-_LATER = re.compile(r"(accord/boards/[0-9a-f]{64})/g([1-9][0-9]{0,3})")
 """What a board's log is called after a fork was resolved (`log_origin`)."""
 
 
@@ -198,14 +196,15 @@ class Replay:
         """See `_BoardReplay.follow`."""
         return self._board(log).follow(head, log.key)
 
-    def successor(self, logs: Sequence[WatchedLog], head: Head, note: bytes) -> WatchedLog | None:
-        """The log of ``head``, where one of ``logs`` goes on in it after a fork was resolved.
+    def successor(
+        self, logs: Sequence[WatchedLog], head: Head, note: bytes
+    ) -> tuple[WatchedLog, WatchedLog] | None:
+        """The log of ``head``, and that of ``logs`` which goes on in it after a resolved fork.
 
         ``note`` is what claims that; it must be signed by the key of the log so far. Raises
         ``CheckpointNotSignedError``, and what `follow` and `resolves` raise.
         """
-        found = _LATER.fullmatch(head.origin)
-        before = f"{found[1]}/g{int(found[2]) - 1}".removesuffix("/g0") if found else None
+        before = earlier_origin(head.origin)
         for log in logs:
             if log.origin == before and log.board:
                 signed_note(note, origin=head.origin, name=log.name, key=log.key)
@@ -213,7 +212,7 @@ class Replay:
                 board = self._board(following)
                 board.follow(head, log.key)
                 board.resolves(head, log)
-                return following
+                return following, log
         return None
 
     def _board(self, log: WatchedLog) -> _BoardReplay:

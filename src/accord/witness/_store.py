@@ -8,14 +8,19 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from accord.errors import LogConflictError, LogNotWitnessedError, WitnessStateError
+from accord.errors import (
+    LogConflictError,
+    LogNotWitnessedError,
+    WitnessedSizeError,
+    WitnessStateError,
+)
 from accord.identity import PRIVATE, VerifyKey
 from accord.ledger import EMPTY_ROOT
-from accord.witness._head import origin_digest
+from accord.witness._head import earlier_origin, origin_digest
 
 STATE_FILE = "witness.db"
 _VERSION = 1
@@ -34,10 +39,11 @@ CREATE TABLE logs (
   root BLOB NOT NULL,
   note BLOB NOT NULL,
   time INTEGER NOT NULL,
-  other BLOB NOT NULL
+  other BLOB NOT NULL,
+  retired INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
 """
-_COLUMNS = "origin, name, key, board, service, size, root, note, time, other"
+_COLUMNS = "origin, name, key, board, service, size, root, note, time, other, retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,13 @@ class WatchedLog:
     other: bytes = b""
     """A checkpoint signed by the log that contradicts ``note``, the first that was seen."""
 
+    retired: bool = False
+    """Whether the log goes on under another name: under this one nothing is cosigned any more."""
+
     def _values(self) -> tuple[Any, ...]:
         return (
             *(self.origin, self.name, self.key.raw, self.board, self.service),
-            *(self.size, self.root, self.note, self.time, self.other),
+            *(self.size, self.root, self.note, self.time, self.other, int(self.retired)),
         )
 
 
@@ -114,16 +123,37 @@ class WitnessStore:
     def add(self, log: WatchedLog) -> WatchedLog:
         """Begins to witness ``log``; again it changes nothing, and returns what is kept.
 
+        Where it is a log that is witnessed, under the name that it has after a fork was
+        resolved, nothing is cosigned under the earlier name any more.
         Raises ``LogConflictError`` where it is witnessed with another key or service.
         """
         with self._lock, self._errors(), self._transaction():
             found = self._find("origin", log.origin)
             if found is None:
+                before = self._find("origin", earlier_origin(log.origin) or "")
+                if before is not None and (before.name, before.key) == (log.name, log.key):
+                    self._put(replace(before, retired=True))
                 self._put(log)
                 return log
             if (found.name, found.key, found.board) != (log.name, log.key, log.board):
                 raise LogConflictError(origin=log.origin)
             return found
+
+    def follow(self, log: WatchedLog, before: WatchedLog) -> WatchedLog:
+        """`add` of ``log``, which goes on where ``before`` ended, if that is still its end.
+
+        Raises ``WitnessedSizeError`` where more of it was cosigned meanwhile, and as `add` does.
+        """
+        with self._lock, self._errors(), self._transaction():
+            now = self._find("origin", before.origin)
+            if now is None or (now.size, now.root) != (before.size, before.root):
+                raise WitnessedSizeError(origin=log.origin, size=0, old=before.size)
+            found = self._find("origin", log.origin)
+            if found is not None:
+                return found
+            self._put(replace(now, retired=True))
+            self._put(log)
+            return log
 
     def log(self, origin: str) -> WatchedLog:
         """Raises ``LogNotWitnessedError``."""
@@ -165,13 +195,13 @@ class WitnessStore:
     def _put(self, log: WatchedLog) -> None:
         self._db.execute(
             f"INSERT OR REPLACE INTO logs ({_COLUMNS}, digest) "  # noqa: S608 - our own words
-            "VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             (*log._values(), origin_digest(log.origin)),  # noqa: SLF001 - a class of this module
         )
 
     def _read(self, row: tuple[Any, ...]) -> WatchedLog:
-        origin, name, key, *rest = row
-        return WatchedLog(origin, name, VerifyKey(key), *rest)
+        origin, name, key, *rest, retired = row
+        return replace(WatchedLog(origin, name, VerifyKey(key), *rest), retired=bool(retired))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

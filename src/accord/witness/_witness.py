@@ -30,8 +30,10 @@ class Examiner(Protocol):
         """The key that signs the log from ``head`` on. Raises where it must not be cosigned."""
         ...
 
-    def successor(self, logs: Sequence[WatchedLog], head: Head, note: bytes) -> WatchedLog | None:
-        """The log of ``head``, where one of ``logs`` rightly goes on in it under another name."""
+    def successor(
+        self, logs: Sequence[WatchedLog], head: Head, note: bytes
+    ) -> tuple[WatchedLog, WatchedLog] | None:
+        """The log of ``head``, and that of ``logs`` which rightly goes on in it, renamed."""
         ...
 
     def close(self) -> None:
@@ -91,10 +93,10 @@ class Witness:
         except LogNotWitnessedError:
             if self._examiner is None:
                 raise
-            following = self._examiner.successor(self.store.logs(), head, note)
-            if following is None:
+            found = self._examiner.successor(self.store.logs(), head, note)
+            if found is None:
                 raise
-            return self.store.add(following)
+            return self.store.follow(*found)
 
     def _cosigned(self, log: WatchedLog, request: AddCheckpoint, head: Head) -> str:
         # (2) The log's key signed it, and it continues what was cosigned.
@@ -129,6 +131,9 @@ def _checked(log: WatchedLog, request: AddCheckpoint, head: Head) -> bytes:
     ``WitnessedSizeError`` or ``NotContinuedError``.
     """
     note = signed_note(request.note, origin=log.origin, name=log.name, key=log.key)
+    if log.retired:
+        # Who was set back to before the members decided must find no witness for it.
+        raise NotContinuedError(origin=log.origin, old=log.size, new=head.size)
     if request.old > head.size:
         raise WitnessRequestError(detail=f"{request.old} entries before {head.size}")
     if log.note and head.size == log.size and head.root != log.root:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Warnings about charters that work, but perhaps not as their founders meant."""
 
+import base64
 from typing import Any
 
 from tests.support.board import MEMBERS, constitution_json, genesis_json, member_json, variant_json
@@ -13,6 +14,7 @@ CAREFUL = {
     "notice_s": 86400,
     "voting_s": 864000,
 }
+SEED = base64.b64encode(bytes(range(32))).decode()
 ACTIONS = (
     "policy.enact",
     "member.add",
@@ -89,3 +91,43 @@ def test_machines_alone_and_members_without_a_voice_are_told() -> None:
 
     assert {code for _, code in found} == {"machines-decide", "no-voice"}
     assert ("member lab", "no-voice") in found
+
+
+def test_what_only_some_boards_can_change_is_told_to_them() -> None:
+    """Witnesses and shares for ever the same, where there are any; and nothing elsewhere."""
+    witness = {"name": "n", "group": "n", "key": SEED, "url": "https://witness.example"}
+    document = genesis_json(
+        constitution=constitution_json(dict.fromkeys(ACTIONS, CAREFUL)),
+        members=[member_json(name, role, "founder") for name, role in MEMBERS.items()],
+        freshness="witnessed",
+        witnesses={"witnesses": [witness], "quorum": 1, "faulty": 0},
+        recovery={"threshold": 2},
+    )
+
+    found = lint_constitution(Genesis.from_json(document).charter)
+
+    assert [(item.code, item.words.partition(": ")[2]) for item in found] == [
+        ("unchangeable", "witnesses.replace, keys.rotate")
+    ]
+
+
+def test_rule_of_a_recovery_is_only_asked_who_agrees() -> None:
+    """Vetoes and notices do not count there; that one member suffices is told."""
+    rules = dict.fromkeys(ACTIONS, CAREFUL)
+
+    two = {"at_least": {"n": 2, "of": "role:founder"}}
+
+    assert codes(rules | {"recovery.open": {"approve": two}}) == set()
+    assert codes(rules | {"recovery.open": {"approve": "member:ann"}}) == {
+        ("recovery.open", "one-member-decides")
+    }
+
+
+def test_hasty_change_of_what_protects_the_log_is_told() -> None:
+    """Other witnesses, other shares, another history: members should have time to notice."""
+    hasty = {**CAREFUL, "notice_s": 0}
+    actions = ("witnesses.replace", "keys.rotate", "log.fork.resolve")
+
+    assert codes(dict.fromkeys(ACTIONS, CAREFUL) | dict.fromkeys(actions, hasty)) == {
+        (action, "no-notice") for action in actions
+    }

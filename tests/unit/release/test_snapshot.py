@@ -33,13 +33,17 @@ from accord.board import (
     BoardState,
     Choice,
     ExecutionStop,
+    ForkHead,
     InstanceToken,
     Member,
     ProposalRecord,
     ProposalStatus,
+    ResolveFork,
     ResumeExecution,
     StopRecord,
     TagRecord,
+    Witness,
+    WitnessPolicy,
 )
 from accord.encoding import Fields, canonical_json, parse_json
 from accord.errors import AccordError, MalformedError, UnsupportedFormatError
@@ -226,6 +230,10 @@ def full() -> World:
     world.machine.former_keys.append(key.verify_key)
     live = TagRecord("train", "state", "vol-" + "0" * 32, "run-" + "0" * 32)
     world.machine.board.tags[live.name] = live
+    witness = Witness("north-1", "north", key.verify_key, "https://north.example")
+    world.machine.board.witnessed.append((3, WitnessPolicy((witness,), 1, 0)))
+    fork = ResolveFork(ForkHead(5, seed("survivor")), ForkHead(4, seed("abandoned")))
+    world.machine.board.resolved.append((6, fork))
     return world
 
 
@@ -239,8 +247,8 @@ def test_nothing_is_left_out(full: World) -> None:
     assert {ProposalStatus.OPEN, ProposalStatus.ENACTED, ProposalStatus.VETOED} <= statuses
     assert through_bytes(full.machine) == full.machine
     known: dict[type, int] = {
-        Machine: 7,
-        BoardState: 13,
+        Machine: 10,
+        BoardState: 16,
         ProposalRecord: 8,
         AssetRecord: 6,
         StopRecord: 4,

@@ -180,7 +180,7 @@ def test_accepted_tag_ends_what_the_old_run_may_write(live: Live) -> None:
 
 def test_tag_is_accepted_only_for_what_is_open(live: Live) -> None:
     """Not for a volume that nobody opened, closed properly, or that another run has since."""
-    nobody = AcceptTag("train", "other", "run-" + "0" * 32, None)
+    nobody = AcceptTag("train", "other", "run-" + "0" * 32, 0, None)
     run = live.gate.release()
     with live.world.refuses(TagAcceptError, "nobody has opened"):
         live.world.propose(actions=(nobody,))
@@ -400,7 +400,7 @@ def test_grant_carries_volumes_and_hides_their_keys(live: Live) -> None:
 def test_action_round_trip(live: Live) -> None:
     """With a tag and without one."""
     for tag in (digest("a"), None):
-        item = AcceptTag("train", "state", "run-" + "0" * 32, tag)
+        item = AcceptTag("train", "state", "run-" + "0" * 32, 7, tag)
         proposal: Any = live.world.proposal_of(actions=(item,))
         read = type(proposal).from_fields(Fields(proposal.to_json(), "proposal"))
         assert (item,) == read.actions
