@@ -17,6 +17,7 @@ from accord.errors import (
     LeaseEndedError,
     MalformedError,
     PolicyContentError,
+    ProposalClosedError,
     ReleaseInvalidError,
     TagAcceptError,
     TagMismatchError,
@@ -176,6 +177,19 @@ def test_accepted_tag_ends_what_the_old_run_may_write(live: Live) -> None:
     with live.world.refuses(TagWriterError, "accepted"):
         live.commit(run, live.update("a"))
     assert live.gate.release().volumes[0].tag is None
+
+
+def test_late_vote_undoes_no_commit(live: Live) -> None:
+    """A run that seemed dead goes on: what it committed since stays, whatever ballot comes late."""
+    run = live.gate.release()
+    live.commit(run, live.update("a"))
+    proposal = live.accepting(run, digest("a"))
+    live.commit(run, live.update("b"))
+    late = next(iter(MEMBERS))
+    with live.world.refuses(ProposalClosedError, "stale|superseded|closed"):
+        live.world.vote(late, proposal)
+
+    assert live.record().tag == digest("b")
 
 
 def test_tag_is_accepted_only_for_what_is_open(live: Live) -> None:

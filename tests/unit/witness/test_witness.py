@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,45 @@ def test_what_is_no_checkpoint_is_refused(witness: Witness, body: bytes) -> None
     """Every malformed request is one and the same error."""
     with pytest.raises(WitnessRequestError):
         witness.add_checkpoint(body)
+
+
+def test_a_log_that_was_renamed_is_not_cosigned_under_its_old_name(
+    witness: Witness, log: SomeLog
+) -> None:
+    """Whoever is set back to before a fork was resolved finds no witness, also after a restart."""
+    witness.add_checkpoint(log.request(0, 8))
+    before = witness.store.log(log.origin)
+    following = replace(log.watched, origin=f"{log.origin}/g1")
+
+    assert witness.store.follow(following, before) == following
+    with pytest.raises(NotContinuedError):
+        witness.add_checkpoint(log.request(8, 10))
+    again = WitnessStore(witness.store.path.parent)
+    assert again.log(log.origin).retired
+    assert not again.log(following.origin).retired
+    again.close()
+
+
+def test_a_log_goes_on_only_from_where_it_was_judged(witness: Witness, log: SomeLog) -> None:
+    """What was cosigned between the judgement and the change is not forgotten."""
+    before = witness.store.log(log.origin)
+    witness.add_checkpoint(log.request(0, 8))
+    following = replace(log.watched, origin=f"{log.origin}/g1")
+
+    with pytest.raises(WitnessedSizeError):
+        witness.store.follow(following, before)
+    assert not witness.store.log(log.origin).retired
+    with pytest.raises(LogNotWitnessedError):
+        witness.store.log(following.origin)
+
+
+def test_a_log_that_is_added_by_hand_retires_its_earlier_name(
+    witness: Witness, log: SomeLog
+) -> None:
+    """As one that a replaying witness follows."""
+    witness.store.add(replace(log.watched, origin=f"{log.origin}/g1"))
+    with pytest.raises(NotContinuedError):
+        witness.add_checkpoint(log.request(0, 8))
 
 
 def test_logs_are_added_once(witness: Witness, log: SomeLog) -> None:
