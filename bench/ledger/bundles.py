@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.support.live import Hardware, terms
@@ -16,14 +14,11 @@ from accord.board import AssetKind, AssetOffer
 from accord.bundle import verify_bundle_log
 from accord.client import MemberHome
 from accord.encoding import Digest
-from accord.evidence import Role
 from accord.identity import sign_statement
 from accord.jobs import create_bundle
-from accord.service import STORE_LABEL, TrustService
-from accord.testing import SimulatedPlatform, simulated_measurements
 from bench.report import Report, median
 from bench.trust.scene import MEMBERS, Members, Scene
-from bench.trust.server import Server, open_store
+from bench.trust.server import Server, unserved
 
 SAMPLES = 3
 OWNER = MEMBERS[1]
@@ -64,17 +59,7 @@ def run(report: Report, folder: Path, hardware: Hardware, *, entries: int) -> No
 
 async def _fill(where: str, hardware: Hardware, members: Members, entries: int) -> None:
     """Offers until the log is that long: signed, applied and made durable as ever, without TLS."""
-    platform = SimulatedPlatform.load(hardware.trust_host)
-    attester = platform.attester(simulated_measurements(Role.SERVICE))
-    store = open_store(where, attester.seal_key(STORE_LABEL))
-    service = TrustService(
-        store=store,
-        attester=attester,
-        tls_spki_sha256=bytes(32),
-        clock=lambda: datetime.now(UTC),
-        entropy=os.urandom,
-    )
-    async with service.running():
+    async with unserved(where, hardware.trust_host) as (service, _):
         host = await service.host(members.genesis.digest)
         signer, latest = members.signer(OWNER), None
         for number in range(entries - host.head.size - 1):
@@ -85,8 +70,6 @@ async def _fill(where: str, hardware: Hardware, members: Members, entries: int) 
             if number % AT_ONCE == 0:
                 await host.settled()
         await host.settled()
-    service.close()
-    store.close()
 
 
 def _offer(board: Digest, number: int, predecessor: Digest | None) -> AssetOffer:

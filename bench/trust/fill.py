@@ -11,7 +11,6 @@ import asyncio
 import os
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,12 +20,12 @@ from accord.evidence import Evidence, Role
 from accord.identity import Keyset, KeySigner, SealKey, sign_statement
 from accord.policy import Assurance
 from accord.release import ReleaseRequest, attest_requester, decide
-from accord.service import STORE_LABEL, TrustService
+from accord.service import TrustService
 from accord.service._host import BoardHost
 from accord.service._keys import ServiceKeys
 from accord.testing import SimulatedPlatform, simulated_measurements
 from bench.trust.scene import Members
-from bench.trust.server import open_store
+from bench.trust.server import unserved
 
 AT_ONCE = 64
 """Policies in a proposal, and releases in flight."""
@@ -85,24 +84,12 @@ async def _releases(
 
 
 async def _fill(where: str, hardware: Path, root: Path, policies: int, releases: int) -> None:
-    platform = SimulatedPlatform.load(hardware / "trust-host")
-    attester = platform.attester(simulated_measurements(Role.SERVICE))
-    store = open_store(where, attester.seal_key(STORE_LABEL))
-    service = TrustService(
-        store=store,
-        attester=attester,
-        tls_spki_sha256=bytes(32),
-        clock=lambda: datetime.now(UTC),
-        entropy=os.urandom,
-    )
-    async with service.running():
+    async with unserved(where, hardware / "trust-host") as (service, store):
         members = Members.load(root, hardware)
         host = await service.host(members.genesis.digest)
         await _policies(service, host, members, policies)
         signer = ServiceKeys.load_or_create(store).signer
         await _releases(service, host, signer, hardware, releases)
-    service.close()
-    store.close()
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from accord.evidence import Role
-from accord.service import STORE_LABEL, SQLiteStore, Store, open_postgres, serve
+from accord.service import STORE_LABEL, SQLiteStore, Store, TrustService, open_postgres, serve
 from accord.testing import SimulatedPlatform, simulated_measurements
 
 START_TIMEOUT_S = 300.0
@@ -26,6 +29,24 @@ def open_store(where: str, key: bytes) -> Store:
     """``sqlite:PATH`` or ``postgres:CONNINFO``."""
     kind, _, place = where.partition(":")
     return SQLiteStore(Path(place), key) if kind == "sqlite" else open_postgres(place, key)
+
+
+@asynccontextmanager
+async def unserved(where: str, host: Path) -> AsyncIterator[tuple[TrustService, Store]]:
+    """The service over a store without HTTP, in this process: for filling stores."""
+    attester = SimulatedPlatform.load(host).attester(simulated_measurements(Role.SERVICE))
+    store = open_store(where, attester.seal_key(STORE_LABEL))
+    service = TrustService(
+        store=store,
+        attester=attester,
+        tls_spki_sha256=bytes(32),
+        clock=lambda: datetime.now(UTC),
+        entropy=os.urandom,
+    )
+    async with service.running():
+        yield service, store
+    service.close()
+    store.close()
 
 
 @dataclass

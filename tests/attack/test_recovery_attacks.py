@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +15,18 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.live import running_app
-from tests.support.recovering import Elsewhere, Planned, prepared, recovered
+from tests.support.recovering import (
+    Elsewhere,
+    Planned,
+    go_on,
+    introduce,
+    prepared,
+    recovered,
+)
+from tests.support.witness import FakeWitness, four_witnesses
+from tests.support.witnessed import copied
 
-from accord.board import RemoveMember, RotateKeys
+from accord.board import RemoveMember, ReplaceService, RotateKeys
 from accord.channel import TLSIdentity
 from accord.client import (
     TrustSession,
@@ -25,15 +36,20 @@ from accord.client import (
     recovery_offer,
     reseal_context,
     see_recovery,
+    verify_backup,
 )
-from accord.encoding import base64_encode, sha256
+from accord.encoding import Fields, base64_encode, sha256
 from accord.errors import (
     AccordError,
     BackupDamagedError,
     BootChangedError,
+    FileAccessError,
+    LogForkError,
     LogKeyNeededError,
+    NotCosignedError,
     RecoveryBehindError,
     RequestRefusedError,
+    ServiceDismissedError,
     ShareInvalidError,
     SharesMissingError,
     SignatureInvalidError,
@@ -41,9 +57,10 @@ from accord.errors import (
 )
 from accord.evidence import Role
 from accord.identity import KeySigner, seal, sign_statement
-from accord.release import RESEALED_PURPOSE, RecoveryShare
+from accord.policy import AttestationVariant
+from accord.release import RESEALED_PURPOSE, Machine, RecoveryShare
 from accord.service import TrustService, create_app
-from accord.service._backup import BackupReader
+from accord.service._backup import BackupReader, write_backup
 from accord.testing import SimulatedTDX
 
 
@@ -265,6 +282,140 @@ def test_a_service_that_the_charter_does_not_name_gets_nothing(
             home.connect()
     assert refused.value.code.startswith("accord-ATT")
     assert not recovery_open(service, board)
+
+
+def test_a_member_gives_no_key_to_a_service_that_the_members_dismissed(
+    board: Planned, elsewhere: Elsewhere
+) -> None:
+    """Old code and an old backup that still accepts it: ann has seen the vote, and sends nothing."""
+    document = {**board.genesis.service[0].to_json(), "mrtd": OTHER}
+    board.amend(ReplaceService((AttestationVariant.from_fields(Fields(document, "variant")),)))
+    with board.over_http() as url:
+        home = board.member("ann", url)
+        with home.connect() as session, pytest.raises(ServiceDismissedError):
+            home.read(session)
+    with elsewhere.running() as (service, url):
+        home = board.member("ann", url)
+        with home.connect() as session, pytest.raises(ServiceDismissedError):
+            see_recovery(home, session)
+        assert not recovery_open(service, board)
+
+
+def test_a_damaged_backup_keeps_no_other_board_closed(
+    board: Planned, elsewhere: Elsewhere, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One cut file, one that is none: the log names them, and everything else goes on."""
+    whole = (elsewhere.folder / "b.backup").read_bytes()
+    (elsewhere.folder / "a.backup").write_bytes(whole[:100])
+    (elsewhere.folder / "z.backup").mkdir()
+    with elsewhere.running() as (_, url):
+        recovered(board, url, "ann", "bob")
+    for name, code in (("a.backup", "accord-RCV-002"), ("z.backup", FileAccessError.code)):
+        assert any(
+            name in line.getMessage() and code in line.getMessage() for line in caplog.records
+        )
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_backup_that_is_exchanged_under_the_service_is_noticed(
+    board: Planned, elsewhere: Elsewhere, *, looked: bool
+) -> None:
+    """Members agree to the header that they were shown, and to no other file."""
+    with elsewhere.running() as (_, url):
+        if looked:
+            home = board.member("bob", url)
+            with home.connect() as session:
+                give_share(home, session, see_recovery(home, session))
+        board.back_up(elsewhere.folder / "b.backup")
+        with pytest.raises(BackupDamagedError):
+            recovered(board, url, "ann")
+    assert elsewhere.store.boards() == []
+
+
+def test_a_backup_that_disappears_under_the_service_ends_nothing(
+    board: Planned, elsewhere: Elsewhere
+) -> None:
+    """It is an answer like any other that the file cannot be read."""
+    with elsewhere.running() as (_, url):
+        (elsewhere.folder / "b.backup").unlink()
+        with pytest.raises(FileAccessError):
+            recovered(board, url, "ann")
+
+
+# --- witnesses -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def witnesses() -> Iterator[list[FakeWitness]]:
+    with four_witnesses() as found:
+        yield found
+
+
+@pytest.fixture
+def witnessed(tmp_path: Path, witnesses: list[FakeWitness]) -> Iterator[Planned]:
+    """A board of which a quorum has seen a release."""
+    planned = prepared(tmp_path, witnesses=witnesses)
+    planned.release()
+    first = planned.service
+    yield planned
+    first.close()
+
+
+def test_a_clone_that_no_witness_follows_makes_no_backup(
+    witnessed: Planned, witnesses: list[FakeWitness], tmp_path: Path
+) -> None:
+    """The operator starts an old copy of the disk and asks it: nothing is written."""
+    witnessed.restart()
+    for witness in witnesses[:2]:
+        witness.away = True
+    with closing(witnessed.service), pytest.raises(NotCosignedError):
+        witnessed.back_up(tmp_path / "b.backup")
+    assert not (tmp_path / "b.backup").exists()
+
+
+def test_a_forked_log_is_not_backed_up(witnessed: Planned, tmp_path: Path) -> None:
+    """Two services on copies of one disk: whoever comes second makes no backup."""
+    store = copied(witnessed.store)
+    witnessed.release()
+    witnessed.store = store
+    witnessed.restart()
+    with closing(witnessed.service), pytest.raises(LogForkError):
+        witnessed.back_up(tmp_path / "b.backup")
+
+
+def test_a_backup_without_a_quorum_is_refused(witnessed: Planned, tmp_path: Path) -> None:
+    """The log's key alone signed its end: neither service nor member goes on from it."""
+    path = witnessed.back_up(tmp_path / "restoring" / "b.backup")
+    data = path.read_bytes()
+    header, (key, secrets_key) = BackupReader(BytesIO(data)).header, _keys(witnessed, data)
+    bare = replace(header, checkpoint=witnessed.host.checkpoint(header.size))
+    reader = BackupReader(BytesIO(data))
+    log, values = [*reader.log(key)], [*reader.secrets(secrets_key)]
+    pieces = write_backup(bare, key=key, secrets_key=secrets_key, log=log, secrets=values)
+    path.write_bytes(b"".join(pieces))
+    elsewhere = Elsewhere(witnessed.hardware, path.parent)
+    with elsewhere.running() as (_, url), pytest.raises(BackupDamagedError, match="not cosigned"):
+        recovered(witnessed, url, "ann")
+
+    replayed = Machine.replay(item.data for item in log if item.kind == "e")
+    verify_backup(header, *replayed)
+    with pytest.raises(BackupDamagedError, match="not cosigned"):
+        verify_backup(bare, *replayed)
+
+
+def test_an_older_backup_releases_nothing_that_witnesses_saw_go_on(
+    witnessed: Planned, witnesses: list[FakeWitness], tmp_path: Path
+) -> None:
+    """Members who saw no more let it open; the witnesses know of the uses counted since."""
+    witnessed.back_up(tmp_path / "restoring" / "b.backup")
+    witnessed.release()
+    elsewhere = Elsewhere(witnessed.hardware, tmp_path / "restoring")
+    with elsewhere.running() as (service, url):
+        recovered(witnessed, url, "ann", "cid")
+    go_on(witnessed, service, elsewhere)
+    introduce(service, witnesses)
+    with closing(service), pytest.raises((LogForkError, NotCosignedError)):
+        witnessed.release()
 
 
 def recovery_open(service: TrustService, board: Planned) -> bool:

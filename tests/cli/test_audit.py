@@ -13,6 +13,9 @@ from tests.conftest import FinishedDemo
 from tests.support.live import Board, ServiceProcess, found_board
 
 from accord.bundle import BundleFiles
+from accord.errors import SignatureInvalidError
+from accord.ledger import verify_cose_receipt
+from accord.release import log_origin
 
 
 def test_bundle_and_board_replay_to_one_state(
@@ -46,6 +49,33 @@ def test_a_damaged_bundle_is_not_replayed(bundle: Path, command: Command) -> Non
     assert command("audit", "replay", bundle).exit_code == 3
     assert command("audit", "replay", bundle / "nothing").exit_code == 2
     assert command("audit", "replay").exit_code == 2
+
+
+def test_receipt_of_an_entry_is_fetched_and_verified(
+    board: Board, command: Command, tmp_path: Path
+) -> None:
+    """It holds for that entry and no other; of one that is not there is none."""
+    board.offer("ann", "data")
+    home, path = ("--home", board.home("bob")), tmp_path / "entry.cose"
+    made = command("audit", "receipt", "2", "--out", path, *home, "--json")
+    member = board.member("bob")
+    with member.connect() as session:
+        ledger, machine, _ = member.read(session)
+    assert machine.log_key is not None
+    origin, data = log_origin(board.genesis.digest), path.read_bytes()
+    tree = verify_cose_receipt(data, ledger.entry_bytes(2), origin=origin, key=machine.log_key)
+
+    assert made.exit_code == 0
+    assert made.document == {
+        "index": 2,
+        "origin": origin,
+        "root": tree.root.hex(),
+        "size": tree.size,
+    }
+    assert ledger.root(tree.size) == tree.root
+    with pytest.raises(SignatureInvalidError):
+        verify_cose_receipt(data, ledger.entry_bytes(1), origin=origin, key=machine.log_key)
+    assert command("audit", "receipt", "99", "--out", path, *home).exit_code == 7
 
 
 def test_watch_verifies_what_came(board: Board, command: Command) -> None:

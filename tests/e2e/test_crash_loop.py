@@ -56,6 +56,7 @@ def test_nothing_acknowledged_is_lost_over_many_kills(hardware: Hardware, tmp_pa
             released(board, session)
             _, machine, _ = board.member("ann").read(session)
         assert acknowledged.runs <= set(machine.runs)
+    # A loaded machine may start some lives too late for a release; a good part had work.
     assert min(len(acknowledged.statements), len(acknowledged.runs)) > KILLS // 4
     slowest = max(nursery.opened)
     print(  # noqa: T201 - shown by pytest -s

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,8 @@ from accord.identity import sign_statement
 from accord.service import MemoryStore, TrustService, create_app
 from tests.support.live import Hardware, make_genesis, owner_claim, running_app
 from tests.support.served import Served
+from tests.support.witness import FakeWitness, policy_of
+from tests.support.witnessed import IMPATIENT
 
 NAMES = ("ann", "bob", "cid")
 EITHER = {"any": ["role:data-owner", "role:code-owner"]}
@@ -28,6 +30,7 @@ RULES = {
     "member.remove": {"all": ["role:data-owner"]},
     "service.replace": {"all": ["role:data-owner", "role:code-owner"]},
     "keys.rotate": {"all": ["role:data-owner"]},
+    "witnesses.replace": {"all": ["role:data-owner"]},
     "recovery.open": EITHER,
 }
 
@@ -36,14 +39,23 @@ VALUE = b"the value that ann deposited, which is nowhere in the backup"
 
 @dataclass
 class Planned(Served):
-    """`Served`, with three members and a plan: two of them bring the board back."""
+    """`Served`, with three members and a plan: two of them bring the board back.
+
+    Its witnesses, if there are any, know its log at once.
+    """
 
     threshold: int = 2
     constitution: Mapping[str, Any] = field(default_factory=lambda: RULES)
+    witnesses: Sequence[FakeWitness] = ()
 
     def __post_init__(self) -> None:
+        policy = policy_of([*self.witnesses]) if self.witnesses else None
         genesis, _ = make_genesis(
-            self.root, self.hardware, names=NAMES, constitution=self.constitution
+            self.root,
+            self.hardware,
+            names=NAMES,
+            constitution=self.constitution,
+            witnesses=policy,
         )
         document = {**genesis.to_json(), "recovery": {"threshold": self.threshold, "epoch": 1}}
         self.genesis = Genesis.from_json(document)
@@ -51,6 +63,11 @@ class Planned(Served):
         self.envelope = sign_statement("genesis", self.genesis.to_json(), people)
         self.service = self.start()
         self.host = asyncio.run(self.service.found(self.envelope))
+
+    def start(self) -> TrustService:
+        service = _started(self.hardware, self.store, self.tls, clock=self.now)
+        introduce(service, self.witnesses)
+        return service
 
     def back_up(self, path: Path) -> Path:
         """Writes a backup of everything so far, as the operator does."""
@@ -92,17 +109,7 @@ class Elsewhere:
     tls: TLSIdentity = field(default_factory=TLSIdentity.generate)
 
     def start(self) -> TrustService:
-        service = TrustService(
-            store=self.store,
-            attester=self.hardware.attester(Role.SERVICE),
-            tls_spki_sha256=self.tls.spki_sha256,
-            clock=lambda: datetime.now(UTC),
-            entropy=os.urandom,
-            allow_private_peers=True,
-            restoring=self.folder,
-        )
-        asyncio.run(service.claim(owner_claim(service)))
-        return service
+        return _started(self.hardware, self.store, self.tls, restoring=self.folder)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[tuple[TrustService, str]]:
@@ -111,9 +118,38 @@ class Elsewhere:
             yield service, url
 
 
-def prepared(root: Path) -> Planned:
+def _started(
+    hardware: Hardware,
+    store: MemoryStore,
+    tls: TLSIdentity,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    restoring: Path | None = None,
+) -> TrustService:
+    service = TrustService(
+        store=store,
+        attester=hardware.attester(Role.SERVICE),
+        tls_spki_sha256=tls.spki_sha256,
+        clock=clock,
+        entropy=os.urandom,
+        allow_private_peers=True,
+        restoring=restoring,
+        pace=IMPATIENT,
+    )
+    asyncio.run(service.claim(owner_claim(service)))
+    return service
+
+
+def introduce(service: TrustService, witnesses: Iterable[FakeWitness]) -> None:
+    """Their owners tell the witnesses with which key the log goes on."""
+    for witness in witnesses:
+        witness.log_key = service.keyset.verify_key
+
+
+def prepared(root: Path, *, witnesses: Sequence[FakeWitness] = ()) -> Planned:
     """A board whose job gets a deposited secret, of which a few uses are allowed."""
-    planned = Planned(Hardware.create(root / "hardware"), root / "homes")
+    hardware = Hardware.create(root / "hardware")
+    planned = Planned(hardware, root / "homes", witnesses=witnesses)
     planned.deposit("token", VALUE, max_uses=3)
     policy = planned.policy(
         secrets={"token": {"kind": "asset", "asset": "ann/token"}},

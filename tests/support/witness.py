@@ -44,6 +44,9 @@ class FakeWitness:
 
     url: str = ""
     delay_s: float = 0.0
+    held: threading.Event | None = None
+    """It answers nothing before this is set."""
+
     away: bool = False
     lies: bool = False
     """Cosigns whatever it is asked, and remembers nothing."""
@@ -66,6 +69,8 @@ class FakeWitness:
         self.asked += 1
         if self.delay_s:
             time.sleep(self.delay_s)
+        if self.held is not None:
+            self.held.wait(timeout=60)
         request = AddCheckpoint.from_bytes(body)
         if self.away:
             return 503, b""

@@ -12,14 +12,15 @@ from typing import Any
 import click
 
 from accord.bundle import VerifiedLog, log_not_proven, named_evidence, verify_bundle_log, verify_log
-from accord.cli._options import PATH, home_option, read_digest, service_url, with_output
+from accord.cli._options import PATH, home_option, read_digest, service_url, with_output, writing
 from accord.cli._output import Output
 from accord.client import Auditor, MemberHome, Seen, read_objects
-from accord.encoding import format_time
-from accord.errors import FileAccessError, UnreachableError
-from accord.identity import statement_kind
+from accord.encoding import JSONValue, format_time
+from accord.errors import FileAccessError, LogSizeError, UnreachableError
+from accord.identity import statement_kind, write_whole
 from accord.jobs import read_proved
-from accord.ledger import Entry
+from accord.ledger import Entry, verify_cose_receipt
+from accord.release import log_origin
 
 
 @click.group("audit")
@@ -137,6 +138,41 @@ def watch(out: Output, home: Path, interval: float, *, once: bool) -> None:
                 _look_result(out, auditor, seen)
                 return
         time.sleep(interval)
+
+
+@group.command()
+@click.argument("index", type=click.IntRange(0))
+@click.option("--out", "path", type=PATH, required=True, help="Where the receipt goes.")
+@home_option
+@with_output
+def receipt(out: Output, index: int, path: Path, home: Path) -> None:
+    """Fetch a receipt that entry INDEX is in the log, and verify it.
+
+    A COSE message (RFC 9942), for tools that know those. On a board with witnesses a quorum
+    has seen the entry by then; who, is not in the receipt: a bundle says that.
+
+    \b
+    Example: accord audit receipt 12 --out entry-12.cose --home clinic
+    """
+    member = MemberHome.load(home, service=service_url())
+    with member.connect() as session:
+        ledger, machine, _ = member.read(session)
+        if index >= ledger.size or machine.log_key is None:
+            raise LogSizeError(size=ledger.size, covered=index + 1)
+        data = session.receipt(index, member.identity.signer)
+    origin = log_origin(machine.board.board, machine.board.generation())
+    entry = ledger.entry_bytes(index)
+    tree = verify_cose_receipt(data, entry, origin=origin, key=machine.log_key)
+    with writing(path):
+        write_whole(path, data)
+    out.fact(f"entry {index} is in the tree of {tree.size} entries with root {tree.root.hex()}")
+    document: dict[str, JSONValue] = {
+        "index": index,
+        "origin": origin,
+        "size": tree.size,
+        "root": tree.root.hex(),
+    }
+    out.result(document, f"receipt  {path}")
 
 
 def _follow(out: Output, seen: Seen) -> None:

@@ -9,17 +9,15 @@ from pathlib import Path
 
 import click
 
-from accord.board import Choice, ExecutionStop, ResumeExecution, StopRecord, parse_scope
+from accord.board import ExecutionStop, ResumeExecution, StopRecord, parse_scope
 from accord.cli._options import PATH, home_option, service_url, with_output, writing
 from accord.cli._output import Output, table
-from accord.cli._proposal import cast_vote
-from accord.cli._proposing import expiry, show_proposal, write_unsigned
+from accord.cli._proposal import propose_and_approve
+from accord.cli._proposing import write_unsigned
 from accord.client import (
     MemberHome,
-    find_proposal,
     find_stop,
     issue_token,
-    propose,
     stop_execution,
 )
 from accord.encoding import Digest, JSONValue, format_time
@@ -115,21 +113,8 @@ def resume(out: Output, stop: str, home: Path) -> None:
     with member.connect() as session:
         _, machine, _ = member.read(session)
         stopped, record = find_stop(machine, stop)
-        now = datetime.now(UTC).replace(microsecond=0)
-        actions = (ResumeExecution(stopped),)
-        proposal = propose(
-            member,
-            session,
-            machine,
-            actions=actions,
-            title=f"resume {record.stop.scope}",
-            now=now,
-            expires=expiry(machine, actions, now, None),
-        )
-        _, machine, _ = member.read(session)
-        cast_vote(out, member, session, find_proposal(machine, proposal), Choice.APPROVE)
-        _, machine, _ = member.read(session)
-    show_proposal(out, machine, find_proposal(machine, proposal))
+        action, title = ResumeExecution(stopped), f"resume {record.stop.scope}"
+        propose_and_approve(out, member, session, machine, action, title=title)
 
 
 @group.command()

@@ -24,6 +24,7 @@ from accord.cli._proposing import (
     USUAL_DAYS,
     changes_of,
     describe,
+    expiry,
     make_proposal,
     member_environment,
     outcome_text,
@@ -39,6 +40,7 @@ from accord.client import (
     Unsigned,
     find_proposal,
     next_ballot,
+    propose,
     withdraw_proposal,
 )
 from accord.client import vote as cast
@@ -240,6 +242,32 @@ def cast_vote(
         return
     index = cast(member, session, record, choice, attester=attester)
     out.fact(f"{member.name} voted to {choice.value}, entry {index}")
+
+
+def propose_and_approve(
+    out: Output,
+    member: MemberHome,
+    session: TrustSession,
+    machine: Machine,
+    action: ProposedAction,
+    *,
+    title: str,
+) -> None:
+    """Proposes one action, votes for it, and shows the proposal as it then stands."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    proposal = propose(
+        member,
+        session,
+        machine,
+        actions=(action,),
+        title=title,
+        now=now,
+        expires=expiry(machine, (action,), now, None),
+    )
+    _, machine, _ = member.read(session)
+    cast_vote(out, member, session, find_proposal(machine, proposal), Choice.APPROVE)
+    _, machine, _ = member.read(session)
+    show_proposal(out, machine, find_proposal(machine, proposal))
 
 
 @group.command()

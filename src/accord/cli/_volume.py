@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from accord.board import AcceptTag, Choice, tag_name
+from accord.board import AcceptTag, tag_name
 from accord.cli._options import PATH, home_option, service_url, storage_option, with_output, writing
 from accord.cli._output import Output
-from accord.cli._proposal import cast_vote
-from accord.cli._proposing import expiry, show_proposal
+from accord.cli._proposal import propose_and_approve
 from accord.cli._volume_tags import tag_lines, tags_json
-from accord.client import MemberHome, find_proposal, load_ring_entry, propose, seal_asset
+from accord.client import MemberHome, load_ring_entry, seal_asset
 from accord.encoding import parse_digest
 from accord.errors import FileAccessError, TagAcceptError, UnknownAssetError
 from accord.volumes import LocalStore, VolumeVersion, verify_volume
@@ -139,18 +137,6 @@ def accept(
                 policy=policy, volume=volume, run="any run", detail="nobody has opened it"
             )
         chosen = record.tag if tag is None else parse_digest(tag, what="--tag")
-        actions = (AcceptTag(policy, volume, record.run, record.number, None if empty else chosen),)
-        now = datetime.now(UTC).replace(microsecond=0)
-        proposal = propose(
-            member,
-            session,
-            machine,
-            actions=actions,
-            title=f"accept a tag of {record.name}",
-            now=now,
-            expires=expiry(machine, actions, now, None),
-        )
-        _, machine, _ = member.read(session)
-        cast_vote(out, member, session, find_proposal(machine, proposal), Choice.APPROVE)
-        _, machine, _ = member.read(session)
-    show_proposal(out, machine, find_proposal(machine, proposal))
+        action = AcceptTag(policy, volume, record.run, record.number, None if empty else chosen)
+        title = f"accept a tag of {record.name}"
+        propose_and_approve(out, member, session, machine, action, title=title)

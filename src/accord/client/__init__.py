@@ -14,6 +14,7 @@ from accord.client._backup import (
     BackupHeader,
     backup_key_context,
     reseal_context,
+    verify_backup,
 )
 from accord.client._claim import (
     Founding,
@@ -104,6 +105,7 @@ __all__ = [
     "seal_asset",
     "see_recovery",
     "stop_execution",
+    "verify_backup",
     "verify_claim",
     "verify_config",
     "vote",

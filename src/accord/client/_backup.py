@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
 
+from accord.client._cosigned import verify_cosigned
 from accord.encoding import (
     Digest,
     Fields,
@@ -17,6 +18,9 @@ from accord.encoding import (
     parse_canonical_json,
     parse_digest,
 )
+from accord.errors import BackupDamagedError, NotCosignedError
+from accord.ledger import Ledger, verify_checkpoint
+from accord.release import LOG_NAME, Machine, log_origin
 
 ID_BYTES = HASH_BYTES = 32
 MAX_NOTE = 1 << 16
@@ -41,7 +45,7 @@ class BackupHeader:
     size: int
     root: bytes
     checkpoint: bytes
-    """The signed note over exactly these entries, with the cosignatures there were."""
+    """The signed note over exactly these entries; on a witnessed board a quorum cosigned it."""
 
     keys: Mapping[Digest, bytes]
     """The key of the log's part, sealed to each member, by the id of their signing key."""
@@ -84,6 +88,29 @@ class BackupHeader:
 
     def to_bytes(self) -> bytes:
         return canonical_json(self.to_json())
+
+
+def verify_backup(header: BackupHeader, ledger: Ledger, machine: Machine) -> None:
+    """That the log that was replayed is the one of the backup, and the witnesses have seen it.
+
+    That the log did not go on after the backup is *not* known. Raises ``BackupDamagedError``
+    and what verifying the checkpoint raises.
+    """
+    # (1) The log's own key signed a checkpoint over all of it, under its present name.
+    if machine.log_key is None or machine.board.board != header.board:
+        raise BackupDamagedError(detail="it holds another log")
+    note, key = header.checkpoint, machine.log_key
+    origin = log_origin(header.board, machine.board.generation(ledger.size))
+    ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
+    # (2) The header, which members are shown, says the same.
+    if (ledger.size, ledger.root()) != (header.size, header.root):
+        raise BackupDamagedError(detail="its header is of another log")
+    # (3) A quorum of the witnesses in force at its end has seen it: no clone made it alone.
+    if machine.board.charter.witnesses is not None:
+        try:
+            verify_cosigned(note, ledger=ledger, machine=machine, key=key)
+        except NotCosignedError as exc:
+            raise BackupDamagedError(detail=exc) from exc
 
 
 def reseal_context(board: Digest, boot: bytes, member: str) -> JSONValue:

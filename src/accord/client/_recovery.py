@@ -5,34 +5,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from accord.client._backup import BackupHeader, backup_key_context, reseal_context
+from accord.client._backup import BackupHeader, backup_key_context, reseal_context, verify_backup
 from accord.client._connection import Connection
 from accord.client._home import MemberHome
 from accord.client._log import LogPages
 from accord.client._session import TrustSession
 from accord.encoding import Digest, Envelope, Fields, JSONValue, base64_encode, sha256
 from accord.errors import (
+    AppraisalError,
     BackupDamagedError,
     BootChangedError,
     LogSizeError,
     NoRecoveryPlanError,
     RecoveryBehindError,
     ReplyError,
+    ServiceDismissedError,
     ShareInvalidError,
 )
+from accord.evidence import appraise
 from accord.identity import FileIdentity, SealKey, open_sealed, seal, sign_statement
-from accord.ledger import Ledger, verify_checkpoint
+from accord.ledger import Ledger
 from accord.release import (
     BACKUP_KEY_PURPOSE,
-    LOG_NAME,
     NONCE_BYTES,
     RESEALED_PURPOSE,
     SHARE_PURPOSE,
     Machine,
     RecoveryShare,
     RootShares,
-    log_origin,
     share_context,
 )
 
@@ -92,12 +94,14 @@ def _offer(session: TrustSession, reply: Fields) -> RecoveryOffer:
 def see_recovery(home: MemberHome, session: TrustSession) -> SeenRecovery:
     """Opens the log for everybody, if nobody did, and reads all of it here.
 
-    The key of the log is given to the attested service: it may read what members may. Raises
-    ``RecoveryBehindError`` where the home has seen more, ``ConsistencyError`` where it has seen
-    another log, ``ServiceDismissedError``, and what replaying raises.
+    The key of the log is given to the attested service: it may read what members may, unless
+    this home knows that they dismissed it. Raises ``RecoveryBehindError`` where the home has
+    seen more, ``ConsistencyError`` where it has seen another log, ``ServiceDismissedError``,
+    and what replaying raises.
     """
     offer = recovery_offer(session)
     if not offer.opened:
+        _require_remembered(home, session)
         offer = _offer(session, session.ask("POST", "recovery/key", _log_key(home, offer)))
     ledger, machine = _replayed(home, session, offer.header)
     session.require_accepted(machine)
@@ -106,6 +110,19 @@ def see_recovery(home: MemberHome, session: TrustSession) -> SeenRecovery:
     except LogSizeError as exc:
         raise RecoveryBehindError(size=ledger.size, seen=exc.details["covered"]) from exc
     return SeenRecovery(offer, ledger, machine)
+
+
+def _require_remembered(home: MemberHome, session: TrustSession) -> None:
+    """That the charter which the home saw last accepts the service, which can still read nothing.
+
+    The session was made by the founders' conditions, too. Raises ``ServiceDismissedError``.
+    """
+    if not home.accepted:
+        return
+    try:
+        appraise(session.result.claims, home.accepted, now=datetime.now(UTC))
+    except AppraisalError as exc:
+        raise ServiceDismissedError(board=session.board) from exc
 
 
 def _log_key(home: MemberHome, offer: RecoveryOffer) -> JSONValue:
@@ -130,13 +147,9 @@ def _replayed(
 ) -> tuple[Ledger, Machine]:
     pages = LogPages(lambda query: session.read("recovery/log", home.identity.signer, query))
     ledger, machine = Machine.replay(pages)
-    key, note = machine.log_key, pages.checkpoint
-    if key is None or machine.board.board != session.board or note != header.checkpoint:
+    if pages.checkpoint != header.checkpoint:
         raise BackupDamagedError(detail="it holds another log")
-    origin = log_origin(session.board, machine.board.generation(ledger.size))
-    ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
-    if (ledger.size, ledger.root()) != (header.size, header.root):
-        raise BackupDamagedError(detail="its header is of another log")
+    verify_backup(header, ledger, machine)
     return ledger, machine
 
 

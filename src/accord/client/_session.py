@@ -293,6 +293,10 @@ class TrustSession:
         """What the service says of the board and its witnesses; nothing of it is proved."""
         return parse_reply(self._read(f"{self._path}/status", signer))
 
+    def receipt(self, index: int, signer: Signer) -> bytes:
+        """A COSE receipt of an entry, not verified; whoever cosigned is not in it."""
+        return self._read(f"{self._path}/receipts/{index}", signer)
+
     def cosigned_note(self) -> bytes | None:
         """The newest checkpoint that witnesses cosigned, not verified; ``None``: there is none."""
         try:

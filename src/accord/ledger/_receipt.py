@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import cbor2
 
 from accord.encoding import CBORValue, Tagged, decode_cbor
 from accord.errors import CheckpointOriginError, MalformedError
 from accord.identity import VerifyKey
-from accord.ledger._cbor import encode_cbor
 from accord.ledger._checkpoint import Checkpoint
 from accord.ledger._entry import leaf
 from accord.ledger._lines import MAX_PROOF_HASHES
@@ -66,7 +68,7 @@ def verify_cose_receipt(receipt: bytes, entry: bytes, *, origin: str, key: Verif
 
 def _protected(origin: str, index: int, size: int, key: VerifyKey) -> bytes:
     # The standard signs neither index nor size, and some paths fit to several sizes.
-    return encode_cbor(
+    return _encoded(
         {
             _ALGORITHM: _EDDSA,
             _KEY_ID: key.key_id.encode(),
@@ -78,15 +80,15 @@ def _protected(origin: str, index: int, size: int, key: VerifyKey) -> bytes:
 
 def _to_be_signed(protected: bytes, root: bytes) -> bytes:
     """Sig_structure (RFC 9052, 4.4) over the root, which is not in the message ("detached")."""
-    return encode_cbor(["Signature1", protected, b"", root])
+    return _encoded(["Signature1", protected, b"", root])
 
 
 def _message(
     protected: bytes, index: int, size: int, proof: Sequence[bytes], signature: bytes
 ) -> bytes:
-    inclusion = encode_cbor([size, index, list(proof)])
+    inclusion = _encoded([size, index, list(proof)])
     proofs = {_PROOFS: {_INCLUSION: [inclusion]}}
-    return encode_cbor(Tagged(_SIGN1, [protected, proofs, None, signature]))
+    return _encoded(cbor2.CBORTag(_SIGN1, [protected, proofs, None, signature]))
 
 
 def _read(receipt: bytes) -> tuple[str, bytes, int, int, tuple[bytes, ...], bytes]:
@@ -110,6 +112,11 @@ def _read(receipt: bytes) -> tuple[str, bytes, int, int, tuple[bytes, ...], byte
             return origin, protected, index, size, tuple(proof), signature
         case _:
             raise MalformedError(what=_WHAT, detail="its proof is not: size, index, path")
+
+
+def _encoded(value: Any) -> bytes:
+    """Deterministic (RFC 8949, 4.2.1): of keys such as ours the older order is the same."""
+    return cbor2.dumps(value, canonical=True)
 
 
 def _hashes(proof: list[CBORValue]) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import islice
 
 from accord.client import BackupHeader
-from accord.encoding import parse_canonical_json
-from accord.errors import NoRecoveryPlanError
-from accord.ledger import Entry
+from accord.encoding import Digest, parse_canonical_json
+from accord.errors import NoRecoveryPlanError, NotCosignedError, NotWriterError
+from accord.ledger import Entry, verify_checkpoint
 from accord.policy import AUTHORITY
-from accord.release import Machine
+from accord.release import LOG_NAME, Machine, log_origin
 from accord.service._backup import Item, new_backup_key, write_backup
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
@@ -24,31 +24,59 @@ async def back_up(parts: Parts, host: BoardHost) -> Iterator[bytes]:
     """The bytes of a backup of everything that is durable now; iterate it in a thread.
 
     What it holds is sealed to the members and under the root secret in force: an operator who
-    has it can read nothing. Raises ``NoRecoveryPlanError``.
+    has it can read nothing. On a witnessed board it ends where a quorum has seen the log last.
+    Raises ``NoRecoveryPlanError``, ``NotWriterError``, ``NotCosignedError``, ``LogForkError``.
     """
-    await host.settled()
-    store, machine, size = parts.hosting.store, host.machine, host.durable_size
-    shares, names = machine.root_shares, [*_names(machine)]
+    store, known, shares = parts.hosting.store, host.head.size, host.machine.root_shares
+    if shares is None:
+        raise NoRecoveryPlanError(board=host.board)
+    note, size = await _covered(parts, host, known - 1)
+    stored = await parts.hosting.run(store.secret, host.board, ROOT_NAME)
+    if stored is None:
+        raise NoRecoveryPlanError(board=host.board)
+    root = BoardRoot.from_bytes(host.board, stored)
+    if root.epoch != shares.epoch:  # It was split anew meanwhile.
+        await host.catch_up()
+        return await back_up(parts, host)
+    # The state is that of at least ``size`` entries, and at most has more to keep.
+    machine = host.machine
     holders = {
         member.identity.verify_key.key_id: member.identity.seal_key
         for member in machine.board.members.values()
     }
-    note, root_hash = host.checkpoint(size), host.head.root(size)
-    stored = await parts.hosting.run(store.secret, host.board, ROOT_NAME)
-    if stored is None or shares is None:
-        raise NoRecoveryPlanError(board=host.board)
-    root = BoardRoot.from_bytes(host.board, stored)
-    if root.epoch != shares.epoch:  # It was split anew meanwhile.
-        return await back_up(parts, host)
     backup, key, sealed = new_backup_key(host.board, holders)
+    root_hash = host.head.root(size)
     header = BackupHeader(host.board, backup, root.epoch, size, root_hash, note, sealed)
     return write_backup(
         header,
         key=key,
         secrets_key=root.derive("backup", salt=backup),
         log=_log(store, host.board, size),
-        secrets=_values(store, host.board, names),
+        secrets=_values(store, host.board, [*_names(machine)]),
     )
+
+
+async def _covered(parts: Parts, host: BoardHost, index: int) -> tuple[bytes, int]:
+    """A checkpoint over entry ``index`` and all before it, and its size.
+
+    A quorum has cosigned it where the board has witnesses: whoever restores it need not ask
+    those that were replaced. Raises what `BoardHost.confirmed` raises, or ``NotWriterError``.
+    """
+    if host.witnessed and not host.writes:  # Only its rounds say how far witnesses have come.
+        raise NotWriterError(board=host.board, writer="another service")
+    await host.confirmed(index)
+    if not host.witnessed:
+        size = host.durable_size
+        return host.checkpoint(size), size
+    note, size = host.cosigning.note, host.cosigning.size
+    if note is None or size <= index:
+        raise NotCosignedError(index=index, reached=0, quorum=0)
+    origin = log_origin(host.board, host.machine.board.generation(size))
+    key = parts.keyset.verify_key
+    checkpoint = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key)
+    if checkpoint != host.head.checkpoint(origin, size):
+        raise NotCosignedError(index=index, reached=0, quorum=0)
+    return note, size
 
 
 def _names(machine: Machine) -> Iterator[str]:
@@ -62,14 +90,26 @@ def _names(machine: Machine) -> Iterator[str]:
 
 
 def _log(store: Store, board: str, size: int) -> Iterator[Item]:
-    """Every entry, each followed by the evidence that it names."""
+    """Every entry, each followed by the bodies that it names first."""
+    seen = set[Digest]()
     for data in islice(store.entries(board), size):
         yield Item("e", data)
-        body = parse_canonical_json(Entry.from_bytes(data).envelope.payload, what="entry")
-        named = body.get("evidence") if isinstance(body, dict) else None
-        found = store.object(board, named) if isinstance(named, str) else None
-        if found is not None:
-            yield Item("o", found)
+        for name in _named(data):
+            found = None if name in seen else store.object(board, name)
+            seen.add(name)
+            if found is not None:
+                yield Item("o", found)
+
+
+def _named(data: bytes) -> Iterator[Digest]:
+    """The bodies that an entry names: evidence, what it is bound to, and keys with certificates."""
+    body = parse_canonical_json(Entry.from_bytes(data).envelope.payload, what="entry")
+    if isinstance(body, dict):
+        evidence, runtime_data = body.get("evidence"), body.get("runtime_data")
+        yield from (Digest(name) for name in (evidence, runtime_data) if isinstance(name, str))
+        key = body.get("tls_spki_sha256")
+        if isinstance(key, str):
+            yield Digest(f"sha256:{key}")
 
 
 def _values(store: Store, board: str, names: list[str]) -> Iterator[Item]:

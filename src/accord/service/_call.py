@@ -101,6 +101,13 @@ class Call:
         text: str = self._request.path_params[name]
         return text
 
+    def index(self) -> int:
+        """A part of the path: the index of an entry. Raises ``NoSuchRouteError``."""
+        text: str = self._request.path_params["index"]
+        if not _COUNT.fullmatch(text):
+            raise self.no_such_thing()
+        return int(text)
+
     def policy_name(self) -> str:
         """A part of the path. Raises ``NoSuchRouteError``."""
         try:

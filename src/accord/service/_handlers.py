@@ -40,7 +40,7 @@ from accord.service._metrics import Metrics
 from accord.service._openapi import openapi
 from accord.service._readers import Readers
 from accord.service._releases import Timings
-from accord.service._routes import NEXT_NONCE, REPLAY_NONCE
+from accord.service._route import NEXT_NONCE, REPLAY_NONCE
 from accord.service._statements import MAX_SEALED
 
 _PURPOSES = frozenset({Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE})

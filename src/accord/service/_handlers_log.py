@@ -26,6 +26,13 @@ class LogHandlers:
             raise call.no_such_thing()
         return Response(note, media_type=call.route.media_type)
 
+    async def receipt(self, call: Call) -> Response:
+        host, index = await self._readers.member(call), call.index()
+        if index >= host.durable_size:
+            raise call.no_such_thing()
+        await host.confirmed(index)  # It says nothing that a quorum could still unsay.
+        return Response(host.receipt(index), media_type=call.route.media_type)
+
     async def tile(self, call: Call) -> Response:
         host = await self._readers.host(call)
         try:

@@ -23,7 +23,7 @@ from accord.errors import (
 )
 from accord.evidence import Claims, appraise
 from accord.identity import KeySigner
-from accord.ledger import Entry, LogHead, sign_checkpoint
+from accord.ledger import Checkpoint, Entry, LogHead, cose_receipt, sign_checkpoint
 from accord.release import LOG_NAME, Machine, log_origin
 from accord.service._cosigned import Notes, checkpoint_setting
 from accord.service._cosigning import Cosigning, Pace, state_of
@@ -302,10 +302,19 @@ class BoardHost:
 
     def checkpoint(self, size: int | None = None) -> bytes:
         """A signed note over the first ``size`` entries, over all durable ones by default."""
-        size = self.durable_size if size is None else size
-        origin = log_origin(self.board, self.machine.board.generation(size))
-        checkpoint = self.head.checkpoint(origin, size)
+        checkpoint = self._tree(self.durable_size if size is None else size)
         return sign_checkpoint(checkpoint, name=LOG_NAME, signer=self._hosting.signer)
+
+    def _tree(self, size: int) -> Checkpoint:
+        return self.head.checkpoint(
+            log_origin(self.board, self.machine.board.generation(size)), size
+        )
+
+    def receipt(self, index: int) -> bytes:
+        """A COSE receipt of a durable entry, under the tree that ends with it."""
+        checkpoint = self._tree(index + 1)
+        proof = self.head.inclusion_proof(index, index + 1)
+        return cose_receipt(checkpoint, index=index, proof=proof, signer=self._hosting.signer)
 
     async def cosigned_note(self) -> bytes | None:
         """The newest checkpoint that a quorum has cosigned; a signed one on a solo board.

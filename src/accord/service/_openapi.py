@@ -8,8 +8,8 @@ import re
 from accord import __version__
 from accord.encoding import JSONValue
 from accord.service._openapi_schemas import SCHEMAS
-from accord.service._route import JSON, Auth, Parameter, Route
-from accord.service._routes import NEXT_NONCE, REPLAY_NONCE, ROUTES
+from accord.service._route import JSON, NEXT_NONCE, REPLAY_NONCE, Auth, Parameter, Route
+from accord.service._routes import ROUTES
 
 PROBLEM = "application/problem+json"
 
@@ -18,6 +18,7 @@ _PLACES = {
     "digest": ("Hex", "Digest of the body, without `sha256:`."),
     "id": ("Hex", "Digest of the proposal's statement, without `sha256:`."),
     "name": ("PolicyName", "Name of the policy; slashes are not escaped."),
+    "index": ("Count", "Index of the entry."),
     "tile": ("Text", "Level and index, as C2SP's tlog-tiles spells them."),
 }
 """What stands in paths."""

@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from accord.board import recovery_missing
-from accord.client import BackupHeader, reseal_context
+from accord.client import BackupHeader, reseal_context, verify_backup
 from accord.encoding import Digest, Envelope, JSONValue, base64_encode, sha256
 from accord.errors import (
     AccordError,
     BackupDamagedError,
+    FileAccessError,
     LogKeyNeededError,
     NoRecoveryPlanError,
     NotRecoveringError,
@@ -26,21 +30,22 @@ from accord.errors import (
 )
 from accord.evidence import Evidence, Purpose, appraise, verify
 from accord.identity import open_sealed, sign_statement
-from accord.ledger import Entry, Ledger, verify_checkpoint
+from accord.ledger import Entry, Ledger
 from accord.release import (
     BACKUP_KEY_PURPOSE,
-    LOG_NAME,
     RESEALED_PURPOSE,
     Machine,
     Recovery,
     RootShares,
-    log_origin,
     service_binding,
 )
 from accord.service._backup import BackupReader
+from accord.service._cosigned import checkpoint_setting
 from accord.service._parts import Parts
 from accord.service._root import ROOT_NAME, BoardRoot, rebuild
 from accord.service._store import Stored
+
+_LOG = logging.getLogger("accord.service")
 
 SUFFIX, DONE = ".backup", ".restored"
 
@@ -86,8 +91,11 @@ class Recoveries:
             return
         known = set(parts.hosting.store.boards())
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            with path.open("rb") as file:
-                header = BackupReader(file).header
+            try:
+                header = _header(path)
+            except AccordError as exc:  # The other backups, and all boards, go on.
+                _LOG.error("%s is not restored: %s (%s)", path.name, exc, exc.code)
+                continue
             if header.board not in known:
                 self._boards[header.board] = _Restoring(path, header)
 
@@ -163,8 +171,7 @@ class Recoveries:
 
     def _read(self, item: _Restoring, key: bytes) -> _Loaded:
         header, objects, entries = item.header, dict[str, bytes](), list[bytes]()
-        with item.path.open("rb") as file:
-            reader = BackupReader(file)
+        with _opened(item) as (file, reader):
             for part in reader.log(key):
                 if part.kind == "e":
                     entries.append(part.data)
@@ -246,6 +253,9 @@ class Recoveries:
         hosting, board = self._parts.hosting, item.header.board
         fence = hosting.store.acquire(board, hosting.holder)
         try:
+            if loaded.machine.board.charter.witnesses is not None and not hosting.store.size(board):
+                # First, so that only the witnesses in force there are needed to go on.
+                hosting.store.set_setting(checkpoint_setting(board), item.header.checkpoint)
             # One transaction: there is never a board here that could go on without its members.
             hosting.store.append(board, 0, batch, fence=fence)
         finally:
@@ -269,26 +279,44 @@ class Recoveries:
         return data
 
 
+def _header(path: Path) -> BackupHeader:
+    """Raises ``BackupDamagedError`` or ``FileAccessError``."""
+    try:
+        with path.open("rb") as file:
+            return BackupReader(file).header
+    except OSError as exc:
+        raise FileAccessError(action="read", path=path, detail=exc.strerror) from exc
+
+
+@contextmanager
+def _opened(item: _Restoring) -> Iterator[tuple[BinaryIO, BackupReader]]:
+    """The file, if it still is the one that members were shown.
+
+    Raises ``BackupDamagedError`` or ``FileAccessError``.
+    """
+    try:
+        file = item.path.open("rb")
+    except OSError as exc:
+        raise FileAccessError(action="read", path=item.path, detail=exc.strerror) from exc
+    with file:
+        reader = BackupReader(file)
+        if reader.header != item.header:
+            raise BackupDamagedError(detail="it was exchanged since it was shown")
+        yield file, reader
+
+
 def _replayed(header: BackupHeader, entries: list[bytes]) -> tuple[Ledger, Machine]:
-    """The log of a backup, if it is what its header and its checkpoint say.
+    """The log of a backup, if it is what its header, its checkpoint and its witnesses say.
 
     Raises ``BackupDamagedError``.
     """
     try:
         ledger, machine = Machine.replay(entries)
-        if machine.log_key is None or machine.board.board != header.board:
-            raise BackupDamagedError(detail="it holds another log")
-        checkpoint = verify_checkpoint(
-            header.checkpoint,
-            origin=log_origin(header.board, machine.board.generation(ledger.size)),
-            name=LOG_NAME,
-            key=machine.log_key,
-        )
-        ledger.verify_complete(checkpoint)
+        verify_backup(header, ledger, machine)
+    except BackupDamagedError:
+        raise
     except AccordError as exc:
         raise BackupDamagedError(detail=exc) from exc
-    if (ledger.size, ledger.root()) != (header.size, header.root):
-        raise BackupDamagedError(detail="its header is of another log")
     return ledger, machine
 
 
@@ -303,9 +331,6 @@ def _missing(loaded: _Loaded) -> tuple[str, ...]:
 def _secrets(item: _Restoring, start: int, root: BoardRoot) -> dict[str, bytes]:
     """What the second part of a backup holds. Raises ``BackupDamagedError``."""
     key = root.derive("backup", salt=item.header.backup)
-    with item.path.open("rb") as file:
-        reader = BackupReader(file)
-        if reader.header != item.header:
-            raise BackupDamagedError(detail="it was exchanged since it was opened")
+    with _opened(item) as (file, reader):
         file.seek(start)
         return {secret.name: secret.data for secret in reader.secrets(key)}

@@ -75,3 +75,11 @@ class Route:
     """Whether a second request with the same idempotency key gets the first one's answer."""
 
     etag: bool = False
+
+
+NEXT_NONCE = Parameter(
+    "Accord-Next-Nonce", "NoncePurpose", "Ask for a nonce with the answer.", header=True
+)
+"""The answer then has it as `REPLAY_NONCE` (RFC 8555, section 6.5.1): a round trip less."""
+
+REPLAY_NONCE = "Replay-Nonce"

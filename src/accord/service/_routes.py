@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from accord.service._route import DOCUMENT_BYTES, KIB, Auth, Parameter, Route
+from accord.service._route import DOCUMENT_BYTES, KIB, NEXT_NONCE, Auth, Parameter, Route
 
 _BOARD = "/v1/boards/{board}"
 _DIGEST = Parameter("digest", "Digest", "An older version, by its digest.")
@@ -18,13 +18,6 @@ _LOG_PAGE = (
     Parameter("limit", "PageSize", "Most entries of the page."),
     Parameter("size", "Count", "Size of the log that the checkpoint is to cover."),
 )
-NEXT_NONCE = Parameter(
-    "Accord-Next-Nonce", "NoncePurpose", "Ask for a nonce with the answer.", header=True
-)
-"""The answer then has it as `REPLAY_NONCE` (RFC 8555, section 6.5.1): a round trip less."""
-
-REPLAY_NONCE = "Replay-Nonce"
-
 _KNOWN = Parameter("If-None-Match", "ETag", "What the caller has: 304 if it is that.", header=True)
 _CONDITIONS = (
     Parameter("If-Match", "ETag", "ETag of the version that the new one replaces.", header=True),
@@ -146,6 +139,14 @@ _LOG = (
         summary="A tile of the tree, or the digests of entries (c2sp.org/tlog-tiles)",
         reply="Bytes",
         media_type="application/octet-stream",
+    ),
+    Route(
+        handler="receipt",
+        path=f"{_BOARD}/receipts/{{index}}",
+        auth=Auth.MEMBER,
+        summary="That an entry is in the log, as a COSE receipt (RFC 9942)",
+        reply="Bytes",
+        media_type="application/cose",
     ),
     Route(
         handler="object",

@@ -5,25 +5,48 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.support.kbs import GuestBoard, GuestProgram
 from tests.support.live import Hardware
-from tests.support.recovering import NAMES, VALUE, Elsewhere, Planned, go_on, prepared, recovered
+from tests.support.recovering import (
+    NAMES,
+    RULES,
+    VALUE,
+    Elsewhere,
+    Planned,
+    go_on,
+    introduce,
+    prepared,
+    recovered,
+)
 from tests.support.served import Served
+from tests.support.witness import FakeWitness, four_witnesses, policy_of
 
-from accord.board import RemoveMember, RotateKeys
+from accord.board import RemoveMember, ReplaceWitnesses, RotateKeys
+from accord.bundle import named_evidence
 from accord.client import (
     own_share,
     recovery_offer,
 )
 from accord.errors import (
     NoRecoveryPlanError,
+    NotCosignedError,
     NotRecoveringError,
+    NotWriterError,
     ShareInvalidError,
     SharesMissingError,
 )
 from accord.secrets import SecretValue
+from accord.service._backup import read_backup
+from accord.service._backup_board import back_up
 from accord.service._root import BoardRoot
 
 
@@ -133,6 +156,111 @@ def test_a_vote_rotates_the_root_secret(board: Planned, tmp_path: Path) -> None:
     board.back_up(tmp_path / "restoring" / "b.backup")
     with Elsewhere(board.hardware, tmp_path / "restoring").running() as (_, url):
         recovered(board, url, *NAMES)
+
+
+@pytest.fixture
+def witnesses() -> Iterator[list[FakeWitness]]:
+    """Four groups, of which three are a quorum."""
+    with four_witnesses() as found:
+        yield found
+
+
+@pytest.fixture
+def witnessed(tmp_path: Path, witnesses: list[FakeWitness]) -> Iterator[Planned]:
+    """The same board with witnesses, which have seen a release."""
+    planned = prepared(tmp_path, witnesses=witnesses)
+    planned.release()
+    first = planned.service
+    yield planned
+    first.close()
+
+
+def test_a_witnessed_board_goes_on_without_the_witnesses_that_it_had_replaced(
+    witnessed: Planned, witnesses: list[FakeWitness], tmp_path: Path
+) -> None:
+    """The backup says how far a quorum has seen the log: only who is in force there is asked."""
+    with four_witnesses("v") as others:
+        introduce(witnessed.service, others)
+        witnessed.amend(ReplaceWitnesses(policy_of(others)))
+        witnessed.release()
+        for witness in witnesses:
+            witness.away = True
+        asked = [witness.asked for witness in witnesses]
+        witnessed.back_up(tmp_path / "restoring" / "b.backup")
+        elsewhere = Elsewhere(witnessed.hardware, tmp_path / "restoring")
+        with elsewhere.running() as (service, url):
+            recovered(witnessed, url, "ann", "cid")
+        go_on(witnessed, service, elsewhere)
+        with closing(service):
+            with pytest.raises(NotCosignedError):  # Nobody told them of the new key.
+                witnessed.release()
+            introduce(service, others)
+            witnessed.release()
+            assert witnessed.host.freshness == "open"
+        assert [witness.asked for witness in witnesses] == asked
+
+
+def test_a_backup_of_a_witnessed_board_ends_where_a_quorum_has_seen_it(
+    witnessed: Planned, tmp_path: Path
+) -> None:
+    """What no witness had seen before is shown to them first."""
+    witnessed.amend(RotateKeys(3))
+    assert witnessed.host.cosigning.size < witnessed.host.durable_size
+    header = read_backup(witnessed.back_up(tmp_path / "b.backup"))
+    assert header.size == witnessed.host.cosigning.size == witnessed.host.durable_size
+    assert header.checkpoint == witnessed.host.cosigning.note
+
+
+def test_who_no_longer_writes_makes_no_backup_of_a_witnessed_board(
+    witnessed: Planned, tmp_path: Path
+) -> None:
+    """It cannot know how far the witnesses have come."""
+    witnessed.host.step_down()
+    with pytest.raises(NotWriterError):
+        asyncio.run(back_up(witnessed.service._parts, witnessed.host))
+
+
+def test_a_run_renews_its_certificate_where_its_board_goes_on(
+    board: Planned, tmp_path: Path
+) -> None:
+    """The key that was certified on the old machine is in the backup."""
+    key, shield = ec.generate_private_key(ec.SECP256R1()), board.shield()
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    train = {"identity": True, "lease_s": 600}
+    board.enact(board.policy(name="named", authority=True, train=train), by=NAMES)
+    grant = board.release(shield, policy="named", tls_spki=spki)
+    board.back_up(tmp_path / "restoring" / "b.backup")
+    elsewhere = Elsewhere(board.hardware, tmp_path / "restoring")
+    with elsewhere.running() as (service, url):
+        recovered(board, url, "ann", "cid")
+    go_on(board, service, elsewhere)
+    leaf = x509.load_der_x509_certificate(board.renew(shield, grant.run).identity[0])
+    assert key.public_key() == leaf.public_key()
+
+
+@dataclass
+class PlannedGuests(GuestBoard, Planned):
+    """A board with a plan whose service answers guests."""
+
+
+def test_what_guests_got_can_be_proved_where_the_board_goes_on(
+    hardware: Hardware, tmp_path: Path
+) -> None:
+    """Their evidence and what it is bound to are in the backup."""
+    rules = {**RULES, "policy.enact": {"all": ["member:ann", "member:bob"]}}
+    board = PlannedGuests(hardware, tmp_path / "homes", constitution=rules)
+    board.guests()
+    guest = GuestProgram(board, board.collect)
+    guest.attest()
+    guest.fetch()
+    named = named_evidence(asyncio.run(board.host.entries(0, board.host.durable_size)))
+    board.back_up(tmp_path / "restoring" / "b.backup")
+    elsewhere = Elsewhere(hardware, tmp_path / "restoring")
+    with elsewhere.running() as (_, url):
+        recovered(board, url, "ann", "cid")
+    kept = [elsewhere.store.object(board.board, digest) for digest in named]
+    assert [board.store.object(board.board, digest) for digest in named] == kept
+    assert None not in kept
 
 
 def test_a_board_without_a_plan_has_no_backup(tmp_path: Path) -> None:
