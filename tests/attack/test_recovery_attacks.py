@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.support.live import running_app
+from tests.support.live import reference, running_app
 from tests.support.recovering import (
+    NAMES,
     Elsewhere,
     Planned,
     go_on,
@@ -29,6 +30,7 @@ from tests.support.witnessed import copied
 from accord.board import RemoveMember, ReplaceService, RotateKeys
 from accord.channel import TLSIdentity
 from accord.client import (
+    BackupHeader,
     TrustSession,
     give_share,
     open_board,
@@ -287,9 +289,11 @@ def test_a_service_that_the_charter_does_not_name_gets_nothing(
 def test_a_member_gives_no_key_to_a_service_that_the_members_dismissed(
     board: Planned, elsewhere: Elsewhere
 ) -> None:
-    """Old code and an old backup that still accepts it: ann has seen the vote, and sends nothing."""
-    document = {**board.genesis.service[0].to_json(), "mrtd": OTHER}
-    board.amend(ReplaceService((AttestationVariant.from_fields(Fields(document, "variant")),)))
+    """Old code and an old backup that still accepts it: ann saw the vote, and sends nothing."""
+    [known] = reference(board.hardware, Role.SERVICE)["attestation"]
+    document = {**known, "measurements": {"mrtd": [bytes(48).hex()]}}
+    successor = AttestationVariant.from_fields(Fields(document, "variant"))
+    board.amend(ReplaceService((successor,)), by=NAMES)
     with board.over_http() as url:
         home = board.member("ann", url)
         with home.connect() as session, pytest.raises(ServiceDismissedError):
@@ -327,7 +331,7 @@ def test_a_backup_that_is_exchanged_under_the_service_is_noticed(
             with home.connect() as session:
                 give_share(home, session, see_recovery(home, session))
         board.back_up(elsewhere.folder / "b.backup")
-        with pytest.raises(BackupDamagedError):
+        with pytest.raises(BackupDamagedError, match="exchanged"):
             recovered(board, url, "ann")
     assert elsewhere.store.boards() == []
 
@@ -340,6 +344,36 @@ def test_a_backup_that_disappears_under_the_service_ends_nothing(
         (elsewhere.folder / "b.backup").unlink()
         with pytest.raises(FileAccessError):
             recovered(board, url, "ann")
+
+
+@pytest.mark.parametrize("field", ["board", "size", "root", "checkpoint"])
+def test_a_header_that_lies_about_its_log_is_refused(board: Planned, field: str) -> None:
+    """What members compare is in the header: it is checked against the log itself."""
+    entries = asyncio.run(board.host.entries(0, board.host.durable_size))
+    ledger, machine = Machine.replay(entries)
+    note, root = board.host.checkpoint(), ledger.root()
+    header = BackupHeader(board.board, bytes(32), 1, ledger.size, root, note, {})
+    verify_backup(header, ledger, machine)
+    other: dict[str, Any] = {
+        "board": sha256(b"another"),
+        "size": ledger.size - 1,
+        "root": os.urandom(32),
+        "checkpoint": board.host.checkpoint(ledger.size - 1),
+    }
+    with pytest.raises(AccordError):
+        verify_backup(replace(header, **{field: other[field]}), ledger, machine)
+
+
+def test_a_key_that_was_sealed_to_another_boot_opens_nothing(
+    board: Planned, elsewhere: Elsewhere
+) -> None:
+    """Replayed by whoever overheard it: the service that started anew cannot read it."""
+    with elsewhere.running() as (_, url), TrustSession.attest(url, board.genesis) as session:
+        offer = recovery_offer(session)
+        context = reseal_context(board.board, bytes(32), "ann")
+        sealed = seal(os.urandom(32), offer.key, purpose="backup-key", context=context)
+        with pytest.raises(ShareInvalidError):
+            session.ask("POST", "recovery/key", {"member": "ann", "sealed": base64_encode(sealed)})
 
 
 # --- witnesses -----------------------------------------------------------------------------------

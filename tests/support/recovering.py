@@ -15,6 +15,7 @@ from typing import Any
 from accord.board import Genesis, Proposal
 from accord.channel import TLSIdentity
 from accord.client import MemberHome, give_share, open_board, see_recovery
+from accord.encoding import Digest
 from accord.evidence import Role
 from accord.identity import sign_statement
 from accord.service import MemoryStore, TrustService, create_app
@@ -86,6 +87,10 @@ class Planned(Served):
 
     def amend(self, *actions: Any, by: tuple[str, ...] = ("ann",)) -> None:
         """Members vote for actions that change the charter."""
+        self.vote(self.propose(*actions), *by)
+
+    def propose(self, *actions: Any) -> Digest:
+        """Bob asks for them; nobody has voted yet."""
         proposal = Proposal(
             board=self.board,
             author="bob",
@@ -96,7 +101,7 @@ class Planned(Served):
         )
         envelope = sign_statement("proposal", proposal.to_json(), [self.identity("bob").signer])
         self.submit(envelope)
-        self.vote(envelope.statement_digest, *by)
+        return envelope.statement_digest
 
 
 @dataclass

@@ -28,11 +28,9 @@ async def back_up(parts: Parts, host: BoardHost) -> Iterator[bytes]:
     Raises ``NoRecoveryPlanError``, ``NotWriterError``, ``NotCosignedError``, ``LogForkError``.
     """
     store, known, shares = parts.hosting.store, host.head.size, host.machine.root_shares
-    if shares is None:
-        raise NoRecoveryPlanError(board=host.board)
     note, size = await _covered(parts, host, known - 1)
     stored = await parts.hosting.run(store.secret, host.board, ROOT_NAME)
-    if stored is None:
+    if stored is None or shares is None:
         raise NoRecoveryPlanError(board=host.board)
     root = BoardRoot.from_bytes(host.board, stored)
     if root.epoch != shares.epoch:  # It was split anew meanwhile.
@@ -68,13 +66,11 @@ async def _covered(parts: Parts, host: BoardHost, index: int) -> tuple[bytes, in
     if not host.witnessed:
         size = host.durable_size
         return host.checkpoint(size), size
-    note, size = host.cosigning.note, host.cosigning.size
-    if note is None or size <= index:
-        raise NotCosignedError(index=index, reached=0, quorum=0)
+    note, size = host.cosigning.note or b"", host.cosigning.size
     origin = log_origin(host.board, host.machine.board.generation(size))
     key = parts.keyset.verify_key
     checkpoint = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key)
-    if checkpoint != host.head.checkpoint(origin, size):
+    if size <= index or checkpoint != host.head.checkpoint(origin, size):
         raise NotCosignedError(index=index, reached=0, quorum=0)
     return note, size
 

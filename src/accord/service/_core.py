@@ -210,6 +210,7 @@ class TrustService:
 
     async def back_up(self, host: BoardHost) -> Iterator[bytes]:
         """The bytes of a backup; iterate them in a thread. Raises ``NoRecoveryPlanError``."""
+        await self._boards.writing(host)
         return await back_up(self._parts, host)
 
     async def reopen(self, board: Digest) -> BoardHost:

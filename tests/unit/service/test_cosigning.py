@@ -17,6 +17,8 @@ from tests.support.witness import FakeWitness, four_witnesses, policy_of
 from tests.support.witnessed import Witnessed, copied
 
 from accord.board import ReplaceWitnesses
+from accord.client import MemberHome
+from accord.client._cosigned import Cosigned
 from accord.errors import LogForkError, NotCosignedError
 from accord.ledger import cosignatures
 from accord.service._cosigned import checkpoint_setting
@@ -70,6 +72,35 @@ def test_new_witnesses_need_the_old_quorum_and_their_own(
             witness.away = True
         board.release()
         assert [witness.asked for witness in witnesses] == asked
+
+
+def test_a_member_who_was_away_reads_on_after_witnesses_were_replaced(
+    founded: Founding, witnesses: list[FakeWitness]
+) -> None:
+    """Those that were replaced have signed the change, and nothing that came later."""
+    board = founded()
+    board.release()
+    with four_witnesses("v") as others, board.over_http() as url:
+        MemberHome.join(board.root / "ann", board.genesis, url)
+        member = MemberHome.load(board.root / "ann")
+
+        def seen() -> Cosigned | None:
+            with member.connect() as session:
+                ledger, machine, _ = member.read(session)
+            return member.cosigned(ledger, machine)
+
+        seen()
+        before = seen()
+        board.introduce(*others)
+        board.propose(ReplaceWitnesses(policy_of(others)))
+        board.release()
+        board.release()
+        after = seen()
+
+    assert before is not None
+    assert after is not None
+    assert after.size > before.size
+    assert {witness.name for witness in others}.issuperset(after.witnesses)
 
 
 def test_a_restart_still_needs_the_witnesses_that_were_replaced(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from tests.support.recovering import (
 from tests.support.served import Served
 from tests.support.witness import FakeWitness, four_witnesses, policy_of
 
-from accord.board import RemoveMember, ReplaceWitnesses, RotateKeys
+from accord.board import Ballot, Choice, RemoveMember, ReplaceWitnesses, RotateKeys
 from accord.bundle import named_evidence
 from accord.client import (
     own_share,
@@ -44,6 +45,7 @@ from accord.errors import (
     ShareInvalidError,
     SharesMissingError,
 )
+from accord.identity import sign_statement
 from accord.secrets import SecretValue
 from accord.service._backup import read_backup
 from accord.service._backup_board import back_up
@@ -209,6 +211,42 @@ def test_a_backup_of_a_witnessed_board_ends_where_a_quorum_has_seen_it(
     header = read_backup(witnessed.back_up(tmp_path / "b.backup"))
     assert header.size == witnessed.host.cosigning.size == witnessed.host.durable_size
     assert header.checkpoint == witnessed.host.cosigning.note
+
+
+def test_a_backup_that_waits_for_witnesses_is_under_the_secret_of_its_end(
+    witnessed: Planned, witnesses: list[FakeWitness], tmp_path: Path
+) -> None:
+    """While they take their time the members rotate the root secret: the new shares open it."""
+    proposal = witnessed.propose(RotateKeys(2))
+    ballot = Ballot(witnessed.board, proposal, "ann", Choice.APPROVE, 1)
+    envelope = sign_statement("ballot", ballot.to_json(), [witnessed.identity("ann").signer])
+    held = threading.Event()
+    for witness in witnesses:
+        witness.held = held
+
+    async def both() -> bytes:
+        pieces = asyncio.create_task(witnessed.service.back_up(witnessed.host))
+        await asyncio.sleep(0.02)
+        await witnessed.service.submit(witnessed.host, envelope, None)
+        held.set()
+        return b"".join(await pieces)
+
+    path = tmp_path / "restoring" / "b.backup"
+    path.parent.mkdir()
+    path.write_bytes(asyncio.run(both()))
+    assert read_backup(path).epoch == 2
+    with Elsewhere(witnessed.hardware, path.parent).running() as (service, url):
+        recovered(witnessed, url, "ann", "bob")
+    service.close()
+
+
+def test_a_backup_never_has_a_checkpoint_of_anything_else(witnessed: Planned) -> None:
+    """Where what was kept is not what the witnesses saw last, there is none."""
+    older = witnessed.host.cosigning.note
+    witnessed.release()
+    witnessed.host.cosigning._notes.latest = older
+    with pytest.raises(NotCosignedError):
+        asyncio.run(witnessed.service.back_up(witnessed.host))
 
 
 def test_who_no_longer_writes_makes_no_backup_of_a_witnessed_board(
