@@ -52,7 +52,7 @@ from accord.board._requirements import Needs, check_imports, is_current, needs
 from accord.board._snapshot import MAX_RECORDS, board_to_json, read_board
 from accord.board._state import BoardState
 from accord.board._tag import TagRecord, tag_name
-from accord.board._witness import Witness, WitnessPolicy, required
+from accord.board._witness import Witness, WitnessPolicy, required, witness_changes
 from accord.policy import AFFECTED_OWNERS, Electorate, Rule, RuleKind
 
 __all__ = [
@@ -123,4 +123,5 @@ __all__ = [
     "required",
     "tag_name",
     "verify_genesis",
+    "witness_changes",
 ]

@@ -133,5 +133,10 @@ def required(history: Witnessed, *, since: int, size: int) -> tuple[WitnessPolic
     has replaced.
     """
     before = [policy for index, policy in history if index < since or index == 0]
-    later = [policy for index, policy in history if max(since, 1) <= index < size]
-    return (*before[-1:], *later)
+    later = set(witness_changes(history, since=since, size=size))
+    return (*before[-1:], *(policy for index, policy in history if index in later))
+
+
+def witness_changes(history: Witnessed, *, since: int, size: int) -> tuple[int, ...]:
+    """The entries from ``since`` to before ``size`` that brought another policy."""
+    return tuple(index for index, _ in history if max(since, 1) <= index < size)

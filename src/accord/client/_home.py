@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from accord.board import Genesis
+from accord.board import Genesis, witness_changes
 from accord.client._cosigned import Cosigned, origin_of, verify_cosigned
 from accord.client._session import TrustSession
 from accord.encoding import Fields, JSONValue, base64_encode, canonical_json, parse_json
@@ -98,7 +98,7 @@ class MemberHome:
             # Kept also where the service is refused next: it can never again show an older log.
             write_whole(self.identity.home / _CHECKPOINT, note)
             _remember(self.identity.home, machine)
-            self._keep_cosigned(cosigned, ledger, machine)
+            self._keep_cosigned(session, cosigned, ledger, machine)
         session.require_accepted(machine)
         return ledger, machine, note
 
@@ -121,7 +121,9 @@ class MemberHome:
             return None
         return self._verified(note, ledger, machine, since=None)
 
-    def _keep_cosigned(self, note: bytes | None, ledger: Ledger, machine: Machine) -> None:
+    def _keep_cosigned(
+        self, session: TrustSession, note: bytes | None, ledger: Ledger, machine: Machine
+    ) -> None:
         """Keeps the newest cosigned checkpoint, which must not be of less than the one before."""
         if machine.board.charter.witnesses is None:
             return
@@ -133,9 +135,25 @@ class MemberHome:
             write_whole(self.identity.home / _COSIGNED, b"")
             return
         since = before.size if before is not None else None
+        if since is not None:
+            since = self._followed(session, ledger, machine, since)
         found = self._verified(note, ledger, machine, since=since)
         if found is not None and (before is None or found.size >= before.size):
             write_whole(self.identity.home / _COSIGNED, note)
+
+    def _followed(self, session: TrustSession, ledger: Ledger, machine: Machine, since: int) -> int:
+        """How far the witnesses since ``since`` have handed over to one another.
+
+        Those that were replaced sign the change, and nothing later: each change has its own
+        checkpoint. Raises what `verify_cosigned` raises.
+        """
+        for change in witness_changes(machine.board.witnessed, since=since, size=ledger.size):
+            note = session.cosigned_note(change)
+            found = self._verified(note or b"", ledger, machine, since=since)
+            if found is None:  # No quorum has seen it yet.
+                break
+            since = max(since, found.size)
+        return since
 
     @staticmethod
     def _verified(

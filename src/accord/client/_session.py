@@ -297,10 +297,14 @@ class TrustSession:
         """A COSE receipt of an entry, not verified; whoever cosigned is not in it."""
         return self._read(f"{self._path}/receipts/{index}", signer)
 
-    def cosigned_note(self) -> bytes | None:
-        """The newest checkpoint that witnesses cosigned, not verified; ``None``: there is none."""
+    def cosigned_note(self, change: int | None = None) -> bytes | None:
+        """The newest checkpoint that witnesses cosigned, not verified; ``None``: there is none.
+
+        Or the one that first covered entry ``change``, which replaced them.
+        """
+        query = "" if change is None else f"?change={change}"
         try:
-            return self._connection.send("GET", f"{self._path}/checkpoint").content
+            return self._connection.send("GET", f"{self._path}/checkpoint{query}").content
         except NoSuchRouteError:
             return None
 

@@ -52,7 +52,10 @@ def _part(header: BackupHeader, name: str, key: bytes) -> AESGCM:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Item:
-    """An entry (``e``), a body (``o``), or a secret (``s``) with its name."""
+    """An entry (``e``), a body (``o``), or with its name a secret (``s``) or a checkpoint (``n``).
+
+    The name of a checkpoint is the entry that replaced the witnesses, which it was first to cover.
+    """
 
     kind: str
     data: bytes

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
+from accord.board import witness_changes
 from accord.client import BackupHeader
 from accord.encoding import Digest, parse_canonical_json
 from accord.errors import NoRecoveryPlanError, NotCosignedError, NotWriterError
@@ -13,6 +14,7 @@ from accord.ledger import Entry, verify_checkpoint
 from accord.policy import AUTHORITY
 from accord.release import LOG_NAME, Machine, log_origin
 from accord.service._backup import Item, new_backup_key, write_backup
+from accord.service._cosigned import checkpoint_setting
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
 from accord.service._root import ROOT_NAME, BoardRoot
@@ -49,7 +51,7 @@ async def back_up(parts: Parts, host: BoardHost) -> Iterator[bytes]:
         header,
         key=key,
         secrets_key=root.derive("backup", salt=backup),
-        log=_log(store, host.board, size),
+        log=chain(_log(store, host.board, size), _changes(store, machine, size)),
         secrets=_values(store, host.board, [*_names(machine)]),
     )
 
@@ -95,6 +97,15 @@ def _log(store: Store, board: str, size: int) -> Iterator[Item]:
             seen.add(name)
             if found is not None:
                 yield Item("o", found)
+
+
+def _changes(store: Store, machine: Machine, size: int) -> Iterator[Item]:
+    """For members who were away: how witnesses handed over to others."""
+    board = machine.board
+    for change in witness_changes(board.witnessed, since=0, size=size):
+        note = store.setting(checkpoint_setting(board.board, change))
+        if note is not None:
+            yield Item("n", note, str(change))
 
 
 def _named(data: bytes) -> Iterator[Digest]:

@@ -18,9 +18,13 @@ _SCHEMA = "accord.fork.v1"
 _LOG = logging.getLogger("accord.service")
 
 
-def checkpoint_setting(board: str) -> str:
-    """Where the newest checkpoint with its cosignatures is."""
-    return f"checkpoint:{board}"
+def checkpoint_setting(board: str, change: int | None = None) -> str:
+    """Where the newest checkpoint with its cosignatures is.
+
+    Or the one that first covered entry ``change``, which replaced the witnesses: those before
+    and those after have cosigned it, and whoever saw nothing between can go on from there.
+    """
+    return f"checkpoint:{board}" if change is None else f"checkpoint:{board}:{change}"
 
 
 def fork_setting(board: str) -> str:
@@ -113,6 +117,11 @@ class Notes:
                 self._store.set_setting(checkpoint_setting(self._board), note)
             except AccordError as exc:
                 _LOG.warning("board %s: %s", self._board, exc.code)
+
+    async def keep_change(self, change: int, note: bytes) -> None:
+        """Keeps the checkpoint that first covered a change of witnesses, durably."""
+        name = checkpoint_setting(self._board, change)
+        await asyncio.wrap_future(self._pool.submit(self._store.set_setting, name, note))
 
     async def keep_fork(self, fork: Fork) -> None:
         """Keeps both heads, durably."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from accord.board import Witness, WitnessPolicy, required
+from accord.board import Witness, WitnessPolicy, required, witness_changes
 from accord.encoding import Digest
 from accord.errors import (
     AccordError,
@@ -293,8 +293,11 @@ class Cosigning:
         if self.failing:
             self.failures += 1
             return
+        signed = add_signatures(note, current.lines.values())
+        for index in witness_changes(board.witnessed, since=self.size, size=size):
+            await self._notes.keep_change(index, signed)
         self.size = max(self.size, size)
-        self._notes.keep(add_signatures(note, current.lines.values()))
+        self._notes.keep(signed)
 
     def _asked(self, current: Round) -> Iterable[Peer]:
         for witness in {w: None for policy in current.policies for w in policy.witnesses}:

@@ -21,7 +21,8 @@ class LogHandlers:
         self._readers = readers
 
     async def checkpoint(self, call: Call) -> Response:
-        note = await (await self._readers.host(call)).cosigned_note()
+        change = call.count(call.query(), "change")
+        note = await (await self._readers.host(call)).cosigned_note(change)
         if note is None:
             raise call.no_such_thing()
         return Response(note, media_type=call.route.media_type)

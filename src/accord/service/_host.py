@@ -316,16 +316,18 @@ class BoardHost:
         proof = self.head.inclusion_proof(index, index + 1)
         return cose_receipt(checkpoint, index=index, proof=proof, signer=self._hosting.signer)
 
-    async def cosigned_note(self) -> bytes | None:
+    async def cosigned_note(self, change: int | None = None) -> bytes | None:
         """The newest checkpoint that a quorum has cosigned; a signed one on a solo board.
 
-        ``None`` where there is none yet.
+        Or the one that first covered a ``change`` of witnesses. ``None`` where there is none yet.
         """
+        store = self._hosting.store
+        if change is not None:
+            return await self._hosting.run(store.setting, checkpoint_setting(self.board, change))
         if not self.witnessed:
             return self.checkpoint()
         note = self.cosigning.note
         if note is None or not self.writes:
-            store = self._hosting.store
             note = await self._hosting.run(store.setting, checkpoint_setting(self.board))
         return note
 

@@ -60,6 +60,9 @@ class _Loaded:
     objects: Mapping[str, bytes]
     recovery: Recovery
     evidence: Evidence
+    handed_over: Mapping[int, bytes]
+    """By change of witnesses, the checkpoint that first covered it."""
+
     secrets_at: int
     """Where in the file its second part begins."""
 
@@ -171,10 +174,13 @@ class Recoveries:
 
     def _read(self, item: _Restoring, key: bytes) -> _Loaded:
         header, objects, entries = item.header, dict[str, bytes](), list[bytes]()
+        handed_over = dict[int, bytes]()
         with _opened(item) as (file, reader):
             for part in reader.log(key):
                 if part.kind == "e":
                     entries.append(part.data)
+                elif part.kind == "n":
+                    handed_over[int(part.name)] = part.data
                 else:
                     objects[sha256(part.data)] = part.data
             secrets_at = file.tell()
@@ -194,7 +200,14 @@ class Recoveries:
             (),
         )
         return _Loaded(
-            ledger, machine, machine.root_shares, objects, recovery, evidence, secrets_at
+            ledger,
+            machine,
+            machine.root_shares,
+            objects,
+            recovery,
+            evidence,
+            handed_over,
+            secrets_at,
         )
 
     def _accepted(self, machine: Machine) -> Evidence:
@@ -256,6 +269,8 @@ class Recoveries:
             if loaded.machine.board.charter.witnesses is not None and not hosting.store.size(board):
                 # First, so that only the witnesses in force there are needed to go on.
                 hosting.store.set_setting(checkpoint_setting(board), item.header.checkpoint)
+                for change, note in loaded.handed_over.items():
+                    hosting.store.set_setting(checkpoint_setting(board, change), note)
             # One transaction: there is never a board here that could go on without its members.
             hosting.store.append(board, 0, batch, fence=fence)
         finally:

@@ -18,6 +18,7 @@ _LOG_PAGE = (
     Parameter("limit", "PageSize", "Most entries of the page."),
     Parameter("size", "Count", "Size of the log that the checkpoint is to cover."),
 )
+_CHANGE = Parameter("change", "Count", "The one that first covered this change of witnesses.")
 _KNOWN = Parameter("If-None-Match", "ETag", "What the caller has: 304 if it is that.", header=True)
 _CONDITIONS = (
     Parameter("If-Match", "ETag", "ETag of the version that the new one replaces.", header=True),
@@ -131,6 +132,7 @@ _LOG = (
         summary="The newest checkpoint that a quorum of witnesses has cosigned",
         reply="Text",
         media_type="text/plain",
+        parameters=(_CHANGE,),
     ),
     Route(
         handler="tile",
