@@ -25,6 +25,7 @@ from accord.errors import (
     UsesExhaustedError,
 )
 from accord.ledger import AddCheckpoint
+from accord.release import machine_to_json, read_machine
 from accord.service._releases import Timings
 from accord.service._reservations import may_leave
 
@@ -248,7 +249,7 @@ def test_snapshot_does_not_bring_a_reservation_back(board: Witnessed) -> None:
     """Saved states know what was reserved; a start voids it all the same."""
     board.release()
     machine = board.host.machine
-    copy = type(machine).from_json(machine.to_json())
+    copy = read_machine(machine_to_json(machine))
     assert copy.reservations == machine.reservations
     clone = board.cloned()
     assert clone.host.machine.reservations == {}

@@ -73,6 +73,7 @@ from accord.release import (
     ReleaseRequest,
     asset_key_context,
     shield_binding,
+    state_digest,
 )
 from accord.service._releases import Timings
 from accord.testing import TDX_REGISTERS
@@ -599,7 +600,7 @@ class GovernedService(RuleBasedStateMachine):
             return
         entries = self.do(self.host.entries(0, self.host.head.size))
         _, replayed = Machine.replay(entries)
-        assert replayed.state_digest == self.state.state_digest
+        assert state_digest(replayed) == state_digest(self.state)
         self.service.close()
         self.loop.close()
 

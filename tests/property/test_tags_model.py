@@ -14,7 +14,7 @@ from tests.support.tags import Live
 from accord.encoding import Digest
 from accord.errors import AccordError, DuplicateStatementError, TagAcceptError, UncleanVolumeError
 from accord.policy import Assurance
-from accord.release import Machine, OpenedVolume, Release
+from accord.release import OpenedVolume, Release, machine_to_json, read_machine
 
 NAMES = ("state", "index")
 RULES = {"policy.enact": "role:result-user"}
@@ -130,7 +130,7 @@ class TagsModel(RuleBasedStateMachine):
         if hasattr(self, "world"):
             machine = self.world.machine
             assert machine == replay(self.world.log)
-            assert machine == Machine.from_json(machine.to_json())
+            assert machine == read_machine(machine_to_json(machine))
 
 
 def test_tags_have_one_history(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from accord.evidence import Role
 from accord.identity import sign_statement
 from accord.policy import Policy
 from accord.service import MemoryStore, TrustService
-from accord.service._cosigning import Pace
+from accord.service._round import Pace
 from tests.support.live import make_genesis, owner_claim
 from tests.support.served import BOTH, Served
 from tests.support.witness import FakeWitness, policy_of

@@ -12,18 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from accord.board._action import AcceptTag, EnactPolicy, ResolveFork, ResumeExecution
-from accord.board._asset import AssetOffer, AssetWithdrawal
 from accord.board._charter import Charter
 from accord.board._execution import ExecutionStop, InstanceToken, StopRecord
 from accord.board._genesis import Genesis
 from accord.board._member import Member
+from accord.board._offers import offer_asset, withdraw_asset
 from accord.board._proposal import Ballot, Enactment, Proposal, ProposalWithdrawal
 from accord.board._record import (
     AssetRecord,
     ProposalRecord,
     ProposalStatus,
     Requirement,
-    keys_digest,
 )
 from accord.board._recorded import Recorded
 from accord.board._requirements import check_imports, check_public, is_current, needs
@@ -42,7 +41,6 @@ from accord.errors import (
     StaleStatementError,
     TokenError,
     TooManyProposalsError,
-    UnknownAssetError,
     UnknownProposalError,
     UnsupportedFormatError,
     WrongBoardError,
@@ -205,55 +203,25 @@ class BoardState:
 
     # --- who speaks --------------------------------------------------------------------------
 
-    def _must_be_here(self, board: Digest) -> None:
+    def must_be_here(self, board: Digest) -> None:
+        """Raises ``WrongBoardError``."""
         if board != self.board:
             raise WrongBoardError(found=board, expected=self.board)
 
-    def _must_be_signed_by(self, name: str, statement: Statement) -> Member:
+    def must_be_signed_by(self, name: str, statement: Statement) -> Member:
+        """The member called so, who signed it alone. Raises ``NotAMemberError``."""
         member = self.members.get(name)
         if member is None or statement.signers != {member.identity.verify_key.key_id}:
             detail = "not a member" if member is None else "signed with another key"
             raise NotAMemberError(who=name, board=self.genesis.name, detail=detail)
         return member
 
-    # --- assets ------------------------------------------------------------------------------
-
-    def _offer(self, statement: Statement, _index: int, _time: datetime) -> None:
-        offer = AssetOffer.from_fields(statement.fields())
-        self._must_be_here(offer.board)
-        owner = self._must_be_signed_by(offer.owner, statement)
-        self._must_follow(offer.name, offer.predecessor)
-        readers = [self.members[name] for name in offer.terms.readers if name in self.members]
-        self.assets[offer.name] = AssetRecord(
-            offer,
-            statement.digest,
-            statement.digest,
-            owner.identity.verify_key.key_id,
-            {reader.name: keys_digest(reader.identity) for reader in readers},
-        )
-
-    def _withdraw_asset(self, statement: Statement, _index: int, _time: datetime) -> None:
-        withdrawal = AssetWithdrawal.from_fields(statement.fields())
-        self._must_be_here(withdrawal.board)
-        self._must_be_signed_by(withdrawal.owner, statement)
-        if withdrawal.name not in self.assets:
-            raise UnknownAssetError(asset=withdrawal.name)
-        self._must_follow(withdrawal.name, withdrawal.predecessor)
-        record = self.assets[withdrawal.name]
-        record.withdrawn, record.latest = True, statement.digest
-
-    def _must_follow(self, asset: str, predecessor: Digest | None) -> None:
-        record = self.assets.get(asset)
-        latest = record.latest if record else None
-        if predecessor != latest:
-            raise StaleStatementError(what=asset, found=predecessor, expected=latest)
-
     # --- proposals ---------------------------------------------------------------------------
 
     def _propose(self, statement: Statement, _index: int, time: datetime) -> None:
         proposal = Proposal.from_fields(statement.fields())
-        self._must_be_here(proposal.board)
-        self._must_be_signed_by(proposal.author, statement)
+        self.must_be_here(proposal.board)
+        self.must_be_signed_by(proposal.author, statement)
         if proposal.base != self.charter.digest:
             raise StaleStatementError(
                 what="the charter", found=proposal.base, expected=self.charter.digest
@@ -320,15 +288,15 @@ class BoardState:
 
     def _withdraw_proposal(self, statement: Statement, _index: int, time: datetime) -> None:
         withdrawal = ProposalWithdrawal.from_fields(statement.fields())
-        self._must_be_here(withdrawal.board)
+        self.must_be_here(withdrawal.board)
         author = self._record(withdrawal.proposal).proposal.author
-        self._must_be_signed_by(author, statement)
+        self.must_be_signed_by(author, statement)
         self._close(self._undecided(withdrawal.proposal, time), ProposalStatus.WITHDRAWN)
 
     def _vote(self, statement: Statement, _index: int, time: datetime) -> None:
         ballot = Ballot.from_fields(statement.fields())
-        self._must_be_here(ballot.board)
-        member = self._must_be_signed_by(ballot.member, statement)
+        self.must_be_here(ballot.board)
+        member = self.must_be_signed_by(ballot.member, statement)
         record = self._undecided(ballot.proposal, time)
         attested = ballot.evidence is not None and ballot.challenge is not None
         if member.attestation and not attested:
@@ -358,7 +326,7 @@ class BoardState:
 
     def _enact(self, statement: Statement, index: int, time: datetime) -> None:
         enactment = Enactment.from_fields(statement.fields())
-        self._must_be_here(enactment.board)
+        self.must_be_here(enactment.board)
         record = self._undecided(enactment.proposal, time)
         missing = self.missing(record)
         if missing:
@@ -391,15 +359,15 @@ class BoardState:
 
     def _stop(self, statement: Statement, index: int, _time: datetime) -> None:
         stop = ExecutionStop.from_fields(statement.fields())
-        self._must_be_here(stop.board)
-        member = self._must_be_signed_by(stop.member, statement)
+        self.must_be_here(stop.board)
+        member = self.must_be_signed_by(stop.member, statement)
         key = member.identity.verify_key.key_id
         self.stops[statement.digest] = StopRecord(stop, index, key)
 
     def _issue_token(self, statement: Statement, _index: int, time: datetime) -> None:
         token = InstanceToken.from_fields(statement.fields())
-        self._must_be_here(token.board)
-        member = self._must_be_signed_by(token.member, statement)
+        self.must_be_here(token.board)
+        member = self.must_be_signed_by(token.member, statement)
         policy = self.policy(token.policy)
         if policy is None or token.service not in policy.services:
             raise TokenError(detail=f"there is no service {token.service} in {token.policy}")
@@ -412,9 +380,9 @@ class BoardState:
 
 
 _HANDLERS: dict[str, Callable[[BoardState, Statement, int, datetime], None]] = {
-    "asset": BoardState._offer,  # noqa: SLF001 - the table belongs to the class
-    "asset-withdrawal": BoardState._withdraw_asset,  # noqa: SLF001
-    "proposal": BoardState._propose,  # noqa: SLF001
+    "asset": offer_asset,
+    "asset-withdrawal": withdraw_asset,
+    "proposal": BoardState._propose,  # noqa: SLF001 - the table belongs to the class
     "proposal-withdrawal": BoardState._withdraw_proposal,  # noqa: SLF001
     "ballot": BoardState._vote,  # noqa: SLF001
     "enactment": BoardState._enact,  # noqa: SLF001

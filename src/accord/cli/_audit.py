@@ -20,7 +20,7 @@ from accord.errors import FileAccessError, LogSizeError, UnreachableError
 from accord.identity import statement_kind, write_whole
 from accord.jobs import read_proved
 from accord.ledger import Entry, verify_cose_receipt
-from accord.release import log_origin
+from accord.release import log_origin, state_digest
 
 
 @click.group("audit")
@@ -84,7 +84,7 @@ def _tell(out: Output, log: VerifiedLog, *, pinned: bool) -> None:
         "board": machine.board.board,
         "entries": log.size,
         "root": ledger.root().hex(),
-        "state": machine.state_digest,
+        "state": state_digest(machine),
         "evidence": len(log.replayed.proofs),
         "cosigned": sorted(log.cosigned),
         "kinds": dict(sorted(kinds.items())),
@@ -98,7 +98,7 @@ def _tell(out: Output, log: VerifiedLog, *, pinned: bool) -> None:
             f"evidence  {len(log.replayed.proofs)} pieces, every one verified",
             f"cosigned  {', '.join(sorted(log.cosigned)) or 'by nobody (solo)'}",
             f"root      {ledger.root().hex()}",
-            f"state     {machine.state_digest}",
+            f"state     {state_digest(machine)}",
         ],
     )
 

@@ -12,8 +12,8 @@ import click
 from accord.board import ExecutionStop, ResumeExecution, StopRecord, parse_scope
 from accord.cli._options import PATH, home_option, service_url, with_output, writing
 from accord.cli._output import Output, table
-from accord.cli._proposal import propose_and_approve
 from accord.cli._proposing import write_unsigned
+from accord.cli._voting import propose_and_approve
 from accord.client import (
     MemberHome,
     find_stop,

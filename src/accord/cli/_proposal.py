@@ -14,7 +14,6 @@ from accord.board import (
     Choice,
     EnactPolicy,
     Proposal,
-    ProposalRecord,
     ProposedAction,
     read_action,
 )
@@ -24,7 +23,6 @@ from accord.cli._proposing import (
     USUAL_DAYS,
     changes_of,
     describe,
-    expiry,
     make_proposal,
     member_environment,
     outcome_text,
@@ -34,16 +32,14 @@ from accord.cli._proposing import (
     show_proposal,
     write_unsigned,
 )
+from accord.cli._voting import cast_vote
 from accord.client import (
     MemberHome,
-    TrustSession,
     Unsigned,
     find_proposal,
     next_ballot,
-    propose,
     withdraw_proposal,
 )
-from accord.client import vote as cast
 from accord.encoding import Digest, Fields, JSONValue, base64_decode
 from accord.errors import (
     AccordError,
@@ -51,7 +47,6 @@ from accord.errors import (
     NotAMemberError,
     UnknownProposalError,
 )
-from accord.evidence import Attester
 from accord.ledger import Ledger
 from accord.policy import Policy, parse_yaml
 from accord.release import Machine
@@ -224,50 +219,6 @@ def vote(
         cast_vote(out, member, session, record, chosen, attester=attester)
         _, machine, _ = member.read(session)
     show_proposal(out, machine, find_proposal(machine, record.id))
-
-
-def cast_vote(
-    out: Output,
-    member: MemberHome,
-    session: TrustSession,
-    record: ProposalRecord,
-    choice: Choice,
-    *,
-    attester: Attester | None = None,
-) -> None:
-    """Votes, unless this very vote was counted and the proposal is enacted."""
-    earlier = record.ballots.get(member.name)
-    if record.enacted and earlier is not None and earlier.choice is choice:
-        out.note("this vote was counted before; nothing to do")
-        return
-    index = cast(member, session, record, choice, attester=attester)
-    out.fact(f"{member.name} voted to {choice.value}, entry {index}")
-
-
-def propose_and_approve(
-    out: Output,
-    member: MemberHome,
-    session: TrustSession,
-    machine: Machine,
-    action: ProposedAction,
-    *,
-    title: str,
-) -> None:
-    """Proposes one action, votes for it, and shows the proposal as it then stands."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    proposal = propose(
-        member,
-        session,
-        machine,
-        actions=(action,),
-        title=title,
-        now=now,
-        expires=expiry(machine, (action,), now, None),
-    )
-    _, machine, _ = member.read(session)
-    cast_vote(out, member, session, find_proposal(machine, proposal), Choice.APPROVE)
-    _, machine, _ = member.read(session)
-    show_proposal(out, machine, find_proposal(machine, proposal))
 
 
 @group.command()

@@ -11,8 +11,8 @@ import click
 from accord.board import AcceptTag, tag_name
 from accord.cli._options import PATH, home_option, service_url, storage_option, with_output, writing
 from accord.cli._output import Output
-from accord.cli._proposal import propose_and_approve
 from accord.cli._volume_tags import tag_lines, tags_json
+from accord.cli._voting import propose_and_approve
 from accord.client import MemberHome, load_ring_entry, seal_asset
 from accord.encoding import parse_digest
 from accord.errors import FileAccessError, TagAcceptError, UnknownAssetError

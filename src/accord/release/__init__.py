@@ -32,6 +32,7 @@ from accord.release._exchange import (
     exchange_context,
     shared_policy,
 )
+from accord.release._explanation import Allowance, Enacted, Explanation, Recipient
 from accord.release._gate import (
     Attested,
     CheckPassword,
@@ -64,6 +65,7 @@ from accord.release._lineage import (
     lineage_statement,
 )
 from accord.release._machine import Machine
+from accord.release._machine_snapshot import machine_to_json, read_machine, state_digest
 from accord.release._records import AssetUse, OpenedVolume, Release, Renewal, SecretUse
 from accord.release._references import referenced_secrets
 from accord.release._requested import requested_service
@@ -102,14 +104,7 @@ from accord.release._simulate import (
     simulate,
 )
 from accord.release._tags import MAX_UPDATES, TagCommit, TagUpdate
-from accord.release._why import (
-    Allowance,
-    Enacted,
-    Explanation,
-    Recipient,
-    explain_asset,
-    explain_secret,
-)
+from accord.release._why import explain_asset, explain_secret
 
 __all__ = [
     "ASSET_KEY_PURPOSE",
@@ -194,11 +189,13 @@ __all__ = [
     "lease_binding",
     "lineage_statement",
     "log_origin",
+    "machine_to_json",
     "next_reservation",
     "nothing_stopped",
     "output_key_context",
     "owners_consent",
     "parse_run_id",
+    "read_machine",
     "referenced_secrets",
     "renew",
     "requested_service",
@@ -208,6 +205,7 @@ __all__ = [
     "shared_policy",
     "shield_binding",
     "simulate",
+    "state_digest",
     "used_assets",
     "verify_guest",
 ]

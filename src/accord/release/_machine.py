@@ -10,25 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import ClassVar
 
 from accord.board import (
-    MAX_RECORDS,
     BoardState,
-    board_to_json,
-    read_board,
     verify_genesis,
 )
 from accord.encoding import (
     Digest,
     Envelope,
     Fields,
-    JSONValue,
-    base64_decode,
-    base64_encode,
-    canonical_json,
     parse_canonical_json,
-    sha256,
 )
 from accord.errors import (
     DuplicateStatementError,
@@ -48,14 +39,13 @@ from accord.identity import (
 from accord.ledger import Entry, Ledger
 from accord.policy import Policy, owner_of
 from accord.release._check import check_release, check_renewal, check_run
-from accord.release._documents import NONCE_BYTES, ServiceStart
+from accord.release._documents import ServiceStart
 from accord.release._exchange import SecretExport, shared_policy
 from accord.release._records import Release, Renewal
 from accord.release._references import password_source
 from accord.release._reservations import Reserved, UseReservation, reserve, reserved_for
 from accord.release._resource import ResourceRelease, agreed_resource
 from accord.release._root_shares import (
-    KEY_BYTES,
     Recovery,
     RootShares,
     check_recovery,
@@ -82,8 +72,6 @@ _BY_SERVICE = frozenset(
 @dataclass(slots=True)
 class Machine:
     """Board, releases and runs after the entries applied so far."""
-
-    SNAPSHOT: ClassVar[str] = "accord.state.v1"
 
     board: BoardState
     log_key: VerifyKey | None = None
@@ -143,72 +131,6 @@ class Machine:
         if machine is None:
             raise GenesisError(detail="the log is empty")
         return ledger, machine
-
-    def to_json(self) -> JSONValue:
-        """A snapshot: everything that the log has led to, but not the log."""
-        released = {record.release.nonce for record in self.runs.values()}
-        return {
-            "schema": self.SNAPSHOT,
-            "board": board_to_json(self.board),
-            "started": [
-                {"start": start.to_json(), "index": index} for start, index in self.started
-            ],
-            "uses": [{"offer": offer, "number": number} for offer, number in self.uses.items()],
-            "runs": [record.to_json() for record in self.runs.values()],
-            "nonces": sorted(map(base64_encode, set(self.nonces) - released)),
-            "totp_steps": [
-                {"source": source, "step": step} for source, step in self.totp_steps.items()
-            ],
-            "reservations": [reserved.to_json() for reserved in self.reservations.values()],
-            "log_key": None if self.log_key is None else base64_encode(self.log_key.raw),
-            "former_keys": [base64_encode(key.raw) for key in self.former_keys],
-            "root_shares": None if self.root_shares is None else self.root_shares.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, value: JSONValue) -> Machine:
-        """The state that `to_json` wrote down.
-
-        That a log leads to it is *not* checked: a snapshot is worth as much as whoever kept it.
-        Raises ``MalformedError``, ``UnsupportedFormatError`` and what reading the parts raises.
-        """
-        fields = Fields(value, "snapshot")
-        fields.schema(cls.SNAPSHOT)
-        machine = cls(read_board(fields.object("board")))
-        for item in fields.objects("started", limit=MAX_RECORDS):
-            start = ServiceStart.from_fields(item.object("start"))
-            machine.started.append((start, item.integer("index", minimum=1)))
-            item.end()
-        for item in fields.objects("uses", limit=MAX_RECORDS):
-            machine.uses[item.digest("offer")] = item.integer("number", minimum=1)
-            item.end()
-        for item in fields.objects("runs", limit=MAX_RECORDS):
-            record = RunRecord.from_fields(item)
-            machine.runs[record.release.run] = record
-            machine.nonces.add(record.release.nonce)
-        machine.nonces |= {*fields.blobs("nonces", size=NONCE_BYTES, most=MAX_RECORDS)}
-        for item in fields.objects("totp_steps", limit=MAX_RECORDS):
-            source = item.text("source", limit=512)
-            machine.totp_steps[source] = item.integer("step", minimum=0)
-            item.end()
-        for item in fields.objects("reservations", limit=MAX_RECORDS):
-            reserved = Reserved.from_fields(item)
-            machine.reservations[reserved.reservation.key] = reserved
-        key = fields.take("log_key")
-        if key is not None:
-            machine.log_key = VerifyKey(base64_decode(str(key), what="snapshot.log_key"))
-        former = fields.blobs("former_keys", size=KEY_BYTES, most=MAX_RECORDS)
-        machine.former_keys += map(VerifyKey, former)
-        shares = fields.take("root_shares")
-        if shares is not None:
-            machine.root_shares = RootShares.from_fields(Fields(shares, "snapshot.root_shares"))
-        fields.end()
-        return machine
-
-    @property
-    def state_digest(self) -> Digest:
-        """SHA-256 of the snapshot: equal for whoever came to the same state."""
-        return sha256(canonical_json(self.to_json()))
 
     def apply(self, entry: Entry) -> Statement:
         """Takes the next entry into the state, or raises and changes nothing.

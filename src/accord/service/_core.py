@@ -24,15 +24,16 @@ from accord.service._approvals import Approvals
 from accord.service._backup_board import back_up
 from accord.service._boards import Boards
 from accord.service._claim import Ownership
-from accord.service._cosigning import Pace
 from accord.service._enactments import Enactments
 from accord.service._exchange import Exchange
-from accord.service._host import BoardHost, Hosting
+from accord.service._host import BoardHost
+from accord.service._hosting import Hosting
 from accord.service._keys import ServiceKeys
 from accord.service._parts import Parts
 from accord.service._recovery import Recoveries
 from accord.service._releases import Releases, Timings
 from accord.service._resources import Resources
+from accord.service._round import Pace
 from accord.service._statements import Statements
 from accord.service._store import Store
 from accord.service._tags import commit_tags

@@ -12,7 +12,7 @@ from accord.errors import SecretValueError
 from accord.evidence import Attester
 from accord.identity import Keyset, sign_statement
 from accord.release import Challenges
-from accord.service._host import Hosting
+from accord.service._hosting import Hosting
 from accord.service._keys import ServiceKeys
 
 RECENT = 256

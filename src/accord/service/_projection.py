@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from accord.encoding import Digest, Envelope, Fields, canonical_json, parse_json
 from accord.errors import AccordError, StoreIntegrityError
 from accord.ledger import Entry, LogHead
-from accord.release import Machine
+from accord.release import Machine, machine_to_json, read_machine
 from accord.service._store import Store
 
 SAVE_EVERY = 1000
@@ -61,7 +61,7 @@ def save(store: Store, state: Replayed) -> None:
         "board": board,
         "root": state.head.root().hex(),
         "genesis": state.genesis.to_json(),
-        "state": state.machine.to_json(),
+        "state": machine_to_json(state.machine),
     }
     store.save_projection(board, size, canonical_json(document))
 
@@ -77,7 +77,7 @@ def _replayed(store: Store, board: Digest) -> tuple[Replayed, int]:
     fields.digest("board")
     root = fields.text("root")
     genesis = Envelope.from_json(fields.take("genesis"), what="genesis")
-    machine = Machine.from_json(fields.take("state"))
+    machine = read_machine(fields.take("state"))
     fields.end()
     head = LogHead()
     entries = store.entries(board)

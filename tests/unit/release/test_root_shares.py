@@ -14,7 +14,7 @@ from accord.board import RemoveMember
 from accord.errors import AccordError, LogKeyError, RootSharesError, SignatureInvalidError
 from accord.identity import sign_statement
 from accord.ledger import Entry
-from accord.release import Machine, Recovery, RootShares
+from accord.release import Machine, Recovery, RootShares, machine_to_json, read_machine
 from accord.service._root import ROOT_NAME, BoardRoot
 
 
@@ -68,7 +68,7 @@ def test_documents_read_back_as_they_were(board: Planned) -> None:
     """Shares survive the log and the snapshot."""
     machine = replayed(board)
     assert machine.root_shares == board.host.machine.root_shares
-    assert machine == Machine.from_json(machine.to_json())
+    assert machine == read_machine(machine_to_json(machine))
 
 
 def recovery_of(board: Planned, tmp_path: Path) -> tuple[Machine, Recovery, BoardRoot, int]:

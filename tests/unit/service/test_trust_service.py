@@ -32,7 +32,8 @@ from accord.policy import Assurance, Policy
 from accord.release import Challenges, RunOutcome, RunStatement, _challenges
 from accord.service import MemoryStore, Store
 from accord.service._app import _refused
-from accord.service._host import BoardHost, Hosting
+from accord.service._host import BoardHost
+from accord.service._hosting import Hosting
 from accord.service._store import Stored
 
 
