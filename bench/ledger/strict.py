@@ -25,7 +25,7 @@ from accord.client import AttestedService, Founding, MemberHome, TrustSession
 from accord.encoding import Fields
 from accord.identity import KeySigner, VerifyKey
 from accord.ledger import AddCheckpoint, Checkpoint, MerkleTree, leaf_hash, sign_checkpoint, vkey
-from accord.release import LOG_NAME, log_origin
+from accord.release import log_origin
 from bench.report import Report, median
 from bench.trust.scene import Place
 
@@ -98,7 +98,7 @@ def _places(stack: ExitStack, folder: Path, hardware: Hardware, url: str) -> dic
                 for name, port in zip(NAMES, ports, strict=True):
                     _accord(
                         *("witness", "add", folder / name),
-                        *("--vkey", vkey(LOG_NAME, key), "--origin", origin),
+                        *("--vkey", vkey(origin, key), "--origin", origin),
                     )
                     stack.enter_context(_witness(folder / name, port))
             session.found(envelope)
@@ -169,7 +169,7 @@ def _round_trip_ms(folder: Path) -> float:
     _init(home, "wit-alone")
     port = _free_port()
     _accord(
-        *("witness", "add", home, "--vkey", vkey(LOG_NAME, signer.verify_key)),
+        *("witness", "add", home, "--vkey", vkey(origin, signer.verify_key)),
         *("--origin", origin),
     )
     with _witness(home, port):
@@ -177,7 +177,7 @@ def _round_trip_ms(folder: Path) -> float:
         for size in range(21):
             tree.append(leaf_hash(bytes(size)))
             head = Checkpoint(origin, size + 1, tree.root())
-            note = sign_checkpoint(head, name=LOG_NAME, signer=signer)
+            note = sign_checkpoint(head, name=head.origin, signer=signer)
             body = AddCheckpoint(size, tree.consistency_proof(size), note).to_bytes()
             start = time.perf_counter()
             http.request("POST", "/add-checkpoint", body)

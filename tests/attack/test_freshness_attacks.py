@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.live import Hardware
-from tests.support.witness import FakeWitness, four_witnesses
+from tests.support.moving import replaying
+from tests.support.witness import FakeWitness, Seen, four_witnesses
 from tests.support.witnessed import Witnessed, copied
 
 from accord.board import ForkHead, ResolveFork
 from accord.errors import LogForkError, NotCosignedError
-from accord.ledger import verify_checkpoint
-from accord.release import LOG_NAME, log_origin
+from accord.identity import KeySigner
+from accord.ledger import Checkpoint, sign_checkpoint, verify_checkpoint
+from accord.release import log_origin
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def test_of_two_clones_one_loses_and_shows_both_heads(board: Witnessed) -> None:
         verify_checkpoint(
             note,
             origin=log_origin(board.board),
-            name=LOG_NAME,
+            name=log_origin(board.board),
             key=board.service.keyset.verify_key,
         )
         for note in (fork.own, fork.other)
@@ -216,3 +219,50 @@ def test_a_split_stalls_until_members_resolve_it(
     clone.propose(ResolveFork(*heads))  # The operator hands the same votes to the loser.
     with pytest.raises(LogForkError):
         clone.release()
+
+
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_head_that_a_witness_made_up_halts_nothing(
+    board: Witnessed, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of four shows a second history under its own key: it proves nothing, and is named."""
+    board.release()
+    liar, origin = board.witnesses[0], log_origin(board.board)
+    thief = KeySigner(Ed25519PrivateKey.generate())
+    head = Checkpoint(origin, 10_000, bytes(32))
+    note = sign_checkpoint(head, name=origin, signer=thief)
+    liar.logs[origin] = Seen(head.size, head.root, note)
+    liar.instead = lambda _request: (status, f"{head.size}\n".encode())
+    for _ in range(2):
+        board.release()
+    assert (board.host.cosigning.fork, board.host.freshness) == (None, "degraded")
+    [said] = [line.getMessage() for line in caplog.records if line.name == "accord.service"]
+    assert "witness w0 shows no other checkpoint of this log" in said
+
+
+def test_the_abandoned_name_of_a_log_finds_no_witness(hardware: Hardware, tmp_path: Path) -> None:
+    """After the vote the operator starts the disk from before it: real witnesses retired it."""
+    with replaying(tmp_path, 4) as witnesses, contextlib.ExitStack() as stack:
+        board = Witnessed(hardware, tmp_path / "b", witnesses=witnesses)  # type: ignore[arg-type]
+        stack.callback(board.close)
+        for witness in witnesses:
+            witness.watch(board)  # type: ignore[arg-type]
+        board.ready()
+        board.release()
+        before = copied(board.store)
+        other = board.cloned()  # A second service, whose start nobody cosigned.
+        heads = [ForkHead(b.host.head.size, b.host.head.root()) for b in (board, other)]
+        board.propose(ResolveFork(*heads))
+        board.release()
+        assert board.host.machine.board.generation() == 1
+        seen = [witness.witness.store.logs() for witness in witnesses]
+        for witness in witnesses:  # They hear of no service but the old one.
+            witness.stores[:] = [before]
+        old = board.cloned(before)
+        released = len(old.statements("release"))
+        for _ in range(2):
+            with pytest.raises((LogForkError, NotCosignedError)):
+                old.release()
+        assert released == len(old.statements("release"))
+        assert seen == [witness.witness.store.logs() for witness in witnesses]
+        assert [[log.retired for log in logs] for logs in seen] == [[True, False]] * 4

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.live import reference, running_app
 from tests.support.recovering import (
     NAMES,
+    VALUE,
     Elsewhere,
     Planned,
     go_on,
@@ -24,7 +25,7 @@ from tests.support.recovering import (
     prepared,
     recovered,
 )
-from tests.support.witness import FakeWitness, four_witnesses
+from tests.support.witness import FakeWitness, Seen, four_witnesses
 from tests.support.witnessed import copied
 
 from accord.board import RemoveMember, ReplaceService, RotateKeys
@@ -60,7 +61,7 @@ from accord.errors import (
 from accord.evidence import Role
 from accord.identity import KeySigner, seal, sign_statement
 from accord.policy import AttestationVariant
-from accord.release import RESEALED_PURPOSE, Machine, RecoveryShare
+from accord.release import RESEALED_PURPOSE, Machine, RecoveryShare, log_origin
 from accord.service import TrustService, create_app
 from accord.service._backup import BackupReader, write_backup
 from accord.testing import SimulatedTDX
@@ -450,6 +451,35 @@ def test_an_older_backup_releases_nothing_that_witnesses_saw_go_on(
     introduce(service, witnesses)
     with closing(service), pytest.raises((LogForkError, NotCosignedError)):
         witnessed.release()
+
+
+@pytest.mark.parametrize("liars", [1, 2])
+def test_who_has_the_old_key_and_one_witness_halts_nothing(
+    witnessed: Planned, witnesses: list[FakeWitness], tmp_path: Path, liars: int
+) -> None:
+    """The lost machine signs a second history: that counts once a quorum cannot be had."""
+    witnessed.back_up(tmp_path / "restoring" / "b.backup")
+    witnessed.deposit("later", VALUE)  # The lost machine goes on.
+    old, size = witnessed.host.checkpoint(), witnessed.host.durable_size
+    origin, root = log_origin(witnessed.board), witnessed.host.head.root()
+    elsewhere = Elsewhere(witnessed.hardware, tmp_path / "restoring")
+    with elsewhere.running() as (service, url):
+        recovered(witnessed, url, "ann", "cid")
+    go_on(witnessed, service, elsewhere)
+    introduce(service, witnesses)
+    for liar in witnesses[:liars]:
+        liar.logs[origin] = Seen(size, root, old)
+        liar.instead = lambda _request: (422, b"")
+    with closing(service):
+        if liars == 1:
+            witnessed.release()
+            assert (witnessed.host.freshness, witnessed.host.cosigning.fork) == ("degraded", None)
+        else:
+            with pytest.raises(LogForkError):
+                witnessed.release()
+            fork = witnessed.host.cosigning.fork
+            assert fork is not None
+            assert (fork.other, witnessed.host.freshness) == (old, "halted-fork")
 
 
 def recovery_open(service: TrustService, board: Planned) -> bool:

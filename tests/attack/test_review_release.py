@@ -52,7 +52,6 @@ from accord.identity import sign_statement
 from accord.ledger import Ledger, sign_checkpoint
 from accord.policy import Assurance
 from accord.release import (
-    LOG_NAME,
     Challenges,
     Decision,
     Release,
@@ -148,7 +147,7 @@ class Scene:
         ledger = Ledger.from_entries(files.values())
         files[CHECKPOINT] = sign_checkpoint(
             ledger.checkpoint(log_origin(self.world.board)),
-            name=LOG_NAME,
+            name=log_origin(self.world.board),
             signer=self.world.service.signer,
         )
         note, record = files[CHECKPOINT], self.world.machine.runs[release.run]

@@ -39,7 +39,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Machines:
 
 @pytest.fixture
 def live(machines: Machines) -> Live:
-    return Live(machines, strict=False)
+    return Live(machines, update="unprotected")
 
 
 # --- the log ---------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def test_older_of_two_writers_commits_nothing(live: Live) -> None:
     assert digest("a") == live.record().tag
 
 
-def test_second_writer_of_a_strict_volume_does_not_even_start(machines: Machines) -> None:
+def test_second_writer_of_a_protected_volume_does_not_even_start(machines: Machines) -> None:
     """The first is not disturbed by whoever starts the service twice."""
     live = Live(machines)
     run = live.gate.release()
@@ -136,7 +136,9 @@ def hardware(tmp_path_factory: pytest.TempPathFactory) -> Hardware:
 @pytest.fixture
 def served(tmp_path: Path, hardware: Hardware) -> Served:
     served = Served(hardware, tmp_path)
-    served.enact(served.policy(volumes={"state": {"strict": False}}, train={"volumes": [STATE]}))
+    served.enact(
+        served.policy(volumes={"state": {"update": "unprotected"}}, train={"volumes": [STATE]})
+    )
     return served
 
 

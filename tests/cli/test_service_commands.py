@@ -142,3 +142,51 @@ def test_a_command_that_does_not_say_which_service_is_wrong_use(
     words = [word.format(known=known, home=tmp_path / "me") for word in arguments]
 
     assert command("service", *words).exit_code == ExitCode.USAGE
+
+
+def test_a_killed_service_with_a_counter_waits_for_its_owner(
+    command: Command, service: ServiceProcess, known: Path
+) -> None:
+    """After an orderly end it goes on by itself; after a kill its owner looks at it first."""
+    service.options = ("--counter", "simulated")
+    service.start()
+    try:
+        service.restart()
+        place = ("service", "configure", "--url", service.url, "--trust", known)
+        owned = (*place, "--home", service.folder / "owner")
+        orderly = command(*owned, "--json").document["counter"]
+        service.kill()
+        service.start()
+        place = ("service", "configure", "--url", service.url, "--trust", known)
+        owned = (*place, "--home", service.folder / "owner")
+        killed = command(*owned, "--json").document["counter"]
+        accepted = command(*owned, "--accept-counter", str(killed["value"]))
+        service.stop()
+        service.options = ()
+        with pytest.raises(RuntimeError, match="accord-SVC-091"):
+            service.start()
+    finally:
+        service.kill()
+
+    assert orderly["standing"] == "open"
+    assert killed == {
+        "standing": "unclean",
+        "value": orderly["value"],
+        "expected": orderly["value"] - 1,
+    }
+    assert "counter" in accepted.stdout
+    assert f"{orderly['value'] + 1}, the store knows {orderly['value']}: open" in accepted.stdout
+
+
+def test_a_counter_does_not_go_with_a_shared_database(
+    command: Command, service: ServiceProcess
+) -> None:
+    """Several processes share a database: none of them has its lives."""
+    refused = command(
+        *("service", "run", "--simulated", service.hardware.trust_host),
+        *("--database", "host=/nowhere", "--counter", "simulated"),
+    )
+    assert (refused.exit_code, "--counter goes with --state" in refused.stderr) == (
+        ExitCode.USAGE,
+        True,
+    )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ from accord.client import MemberHome, TrustSession
 from accord.errors import ExitCode, ReplayRefusedError
 from accord.identity import FileIdentity
 from accord.ledger import AddCheckpoint, Ledger, parse_cosigner_vkey, vkey
-from accord.release import LOG_NAME, log_origin
-from accord.witness import Head, WatchedLog, WitnessKey
+from accord.release import log_origin
+from accord.witness import Head, WatchedLog, WitnessKey, WitnessStore
 from accord.witness.replay import Replay, ServiceSource
 
 pytestmark = pytest.mark.e2e
@@ -97,6 +98,7 @@ def test_status_shows_a_log_with_two_histories(
     assert other.note().decode() == shown["contradiction"]
     assert shown["checkpoint"].startswith(log.note().decode())
     assert "has two histories" in status.stderr
+    assert _table(command, home)[0].endswith("FORKED")
 
 
 def test_before_the_first_cosignature_status_says_never(command: Command, home: Path) -> None:
@@ -154,6 +156,64 @@ def test_a_boards_log_is_learned_from_its_attested_service(
         assert added.document["key"] == session.keyset.verify_key.key_id
 
 
+def test_a_known_board_gets_another_address_and_nothing_else(
+    command: Command, home: Path, board: Board
+) -> None:
+    """Its key is followed from the log, or named: the command says so."""
+    digest = board.genesis.digest
+    origin, key = log_origin(digest), signer_of("machine that was lost").verify_key
+    store = WitnessStore(home)
+    before = store.add(WatchedLog(origin, origin, key, digest, "https://lost.example"))
+    place = ("--service", board.url, "--board", digest)
+    added = command("witness", "add", home, *place, "--json")
+    assert (added.document["service"], added.document["key"]) == (board.url, key.key_id)
+    assert "accord witness rekey" in added.stderr
+    assert replace(before, service=board.url) == store.log(origin)
+    store.close()
+
+
+def test_an_owner_names_the_key_with_which_a_log_goes_on(
+    command: Command, home: Path, process: WitnessProcess, log: SomeLog
+) -> None:
+    """While it serves; size and root stay, and the key before stays on the record."""
+    process.start()
+    assert ask(process.url, "POST", "/add-checkpoint", log.request(0, 7)).status == 200
+    new = signer_of("new key")
+    note = log.note(signer=new)
+    body = AddCheckpoint(7, log.tree.consistency_proof(7), note).to_bytes()
+    assert ask(process.url, "POST", "/add-checkpoint", body).status == 403
+    options = ("--origin", log.origin, "--vkey", vkey(log.name, new.verify_key))
+    named = command("witness", "rekey", home, *options, "--json")
+    assert (named.document["size"], named.document["key"]) == (7, new.verify_key.key_id)
+    assert ask(process.url, "POST", "/add-checkpoint", body).status == 200
+    [shown] = command("witness", "status", home, "--json").document["logs"]
+    [former] = shown["former_keys"]
+    old = vkey(log.name, log.signer.verify_key)
+    assert (former["vkey"], former["size"], former["by_hand"]) == (old, 7, True)
+    words = command("witness", "status", home).stdout
+    assert f"{log.signer.verify_key.key_id} up to 7: you named the next one" in words
+
+
+def test_a_key_is_named_for_a_log_that_goes_on(command: Command, home: Path, log: SomeLog) -> None:
+    """Neither for one that is unknown, nor for one that was retired, nor with half a key."""
+    key = vkey(log.name, signer_of("new key").verify_key)
+    options = ("--origin", f"{log.origin}/g1", "--vkey", vkey(log.name, log.signer.verify_key))
+    unknown = command("witness", "rekey", home, "--origin", "x", "--vkey", key)
+    half = command("witness", "rekey", home, "--origin", log.origin, "--vkey", "x+1+AA==")
+    assert command("witness", "add", home, *options[2:], *options[:2]).exit_code == 0
+    retired = command("witness", "rekey", home, "--origin", log.origin, "--vkey", key)
+    assert "accord-WIT-002" in unknown.stderr
+    assert "accord-ENC" in half.stderr
+    assert "accord-WIT-013" in retired.stderr
+    states = {line.split()[0]: line.split()[-1] for line in _table(command, home)}
+    assert states == {log.origin: "RETIRED", f"{log.origin}/g1": "watched"}
+
+
+def _table(command: Command, home: Path) -> list[str]:
+    lines: list[str] = command("witness", "status", home).stdout.splitlines()
+    return lines[lines.index(next(line for line in lines if line.startswith("LOG"))) + 1 :]
+
+
 def test_a_board_that_does_not_know_the_witness_is_not_cosigned(
     command: Command, home: Path, process: WitnessProcess, board: Board
 ) -> None:
@@ -179,7 +239,8 @@ def test_a_real_boards_log_replays(board: Board) -> None:
     with board.member("ann").connect() as session:
         ledger, _, note = session.read_log(reader.signer)
         key = session.keyset.verify_key
-    log = WatchedLog(log_origin(board.genesis.digest), LOG_NAME, key, board.genesis.digest)
+    origin = log_origin(board.genesis.digest)
+    log = WatchedLog(origin, origin, key, board.genesis.digest)
     watched = WatchedLog(log.origin, log.name, log.key, log.board, board.url)
     replay = Replay(lambda log: ServiceSource(log, reader.signer))
     head = Head.claimed(note)

@@ -15,16 +15,22 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.live import Hardware
+from tests.support.live import Hardware, accord
+from tests.support.moving import Replaying
+from tests.support.recovering import VALUE, Elsewhere, Planned, prepared, recovered
 from tests.support.witness import FakeWitness
 from tests.support.witnessed import Witnessed
+from tests.support.witnessing import make_witness, witness_in_thread
 
 from accord.client import MemberHome, TrustSession
-from accord.errors import RequestRefusedError
-from accord.identity import VerifyKey
+from accord.encoding import Envelope
+from accord.errors import ExitCode, NotCosignedError, RequestRefusedError
+from accord.identity import VerifyKey, open_sealed
 from accord.ledger import leaf, leaf_hash, read_entry_bundle, tile_path, verify_checkpoint
-from accord.release import LOG_NAME, log_origin
+from accord.release import GRANT_PURPOSE, Grant, grant_context, log_origin
+from accord.secrets import SecretValue
 from accord.witness import Limits, WatchedLog, Witness, WitnessKey, WitnessStore, serving
+from accord.witness.replay import Replay, ServiceSource
 
 
 @dataclass
@@ -62,7 +68,8 @@ class RealWitness(FakeWitness):
 
     def watch(self, board: Witnessed) -> None:
         key = board.service.keyset.verify_key
-        self.store.add(WatchedLog(log_origin(board.board), LOG_NAME, key))
+        origin = log_origin(board.board)
+        self.store.add(WatchedLog(origin, origin, key))
 
 
 @pytest.fixture
@@ -112,7 +119,8 @@ def test_anybody_reads_checkpoint_and_tiles(board: Witnessed) -> None:
     with board.over_http() as url, httpx.Client(verify=False) as client:  # noqa: S501 - public
         base = f"{url}/v1/boards/{board.board.removeprefix('sha256:')}"
         note = client.get(f"{base}/checkpoint").content
-        seen = verify_checkpoint(note, origin=log_origin(board.board), name=LOG_NAME, key=key)
+        origin = log_origin(board.board)
+        seen = verify_checkpoint(note, origin=origin, name=origin, key=key)
         bundle = client.get(f"{base}/{tile_path(None, 0, seen.size)}").content
         hashes = client.get(f"{base}/{tile_path(0, 0, seen.size)}").content
         beyond = client.get(f"{base}/{tile_path(0, 0, seen.size + 1)}").status_code
@@ -138,3 +146,122 @@ def test_witnesses_read_the_log_and_strangers_do_not(board: Witnessed, tmp_path:
         stranger = FakeWitness("s", "s")
         with pytest.raises(RequestRefusedError):
             list(session.read_entries(stranger.signer, start=1, size=size))
+
+
+# --- a board that is recovered ------------------------------------------------------------------
+
+
+class Reading(Replaying):
+    """A witness that replays what the service at the address shows, which its owner named."""
+
+    def __post_init__(self) -> None:
+        self.home.mkdir()
+        key = WitnessKey.create(self.home, self.name).signer
+        examiner = Replay(lambda log: ServiceSource(log, key))
+        self.witness = make_witness(self.home, name=self.name, examiner=examiner)
+
+    def told(self, board: Planned, url: str) -> str:
+        """Its owner names board and service; what the command prints besides."""
+        place = ("--service", url, "--board", board.board)
+        added = accord("witness", "add", self.home, *place)
+        assert added.exit_code == ExitCode.OK, added.stderr
+        return added.stderr
+
+    def hangs_up(self) -> None:
+        """Ends its connection to the service, which cannot end in order while it is kept."""
+        assert isinstance(self.witness._examiner, Replay)
+        self.witness._examiner.close()
+
+    @property
+    def log(self) -> WatchedLog:
+        [log] = self.witness.store.logs()
+        return log
+
+
+@pytest.fixture
+def readers(tmp_path: Path) -> Iterator[list[Reading]]:
+    """Three, who are a quorum together."""
+    with contextlib.ExitStack() as stack:
+        found = [Reading(f"w{n}", tmp_path / f"witness-{n}") for n in range(3)]
+        for reader in found:
+            reader.url = stack.enter_context(witness_in_thread(reader.witness))
+            stack.callback(reader.witness.close)
+        yield found
+
+
+def secret_of(board: Planned, url: str) -> bytes:
+    """What an honest shield is granted over the network."""
+    shield = board.shield()
+    with TrustSession.open(url, board.board) as session:
+        request = board.request(shield, nonce=session.challenge())
+        sealed, _ = session.release(request)
+        context = grant_context(board.board, request.nonce, shield.keyset)
+        message = open_sealed(sealed, shield.seal_key, purpose=GRANT_PURPOSE, context=context)
+        said = session.said_by_service("grant", Envelope.from_bytes(message, what="grant"))
+    [value] = Grant.from_fields(said.fields()).secrets.values()
+    return SecretValue.from_bytes(value, what="secret").private
+
+
+@contextlib.contextmanager
+def hung_up(readers: list[Reading]) -> Iterator[None]:
+    """Afterwards no witness has a connection to any service."""
+    try:
+        yield
+    finally:
+        for reader in readers:
+            reader.hangs_up()
+
+
+def in_the_end(board: Planned, url: str) -> bytes:
+    """`secret_of`, as soon as the witnesses have replayed what they had not seen."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return secret_of(board, url)
+        except NotCosignedError:
+            if time.monotonic() > deadline:
+                raise
+
+
+def test_witnesses_follow_a_recovery_and_the_old_machine_finds_none(
+    tmp_path: Path, readers: list[Reading]
+) -> None:
+    """Backup, machine lost, members recover; what comes back from the old one releases nothing."""
+    board = prepared(tmp_path, witnesses=readers)  # type: ignore[arg-type]
+    file = tmp_path / "restoring" / "b.backup"
+    file.parent.mkdir()
+    with board.over_http() as old, hung_up(readers):
+        for reader in readers:
+            reader.told(board, old)
+        assert in_the_end(board, old) == VALUE
+        place = ("--url", old, "--board", board.board, "--out", file)
+        assert accord("service", "backup", *place).exit_code == ExitCode.OK
+    board.service.close()
+    before = {reader.log.size for reader in readers}
+
+    third = Elsewhere(board.hardware, file.parent)
+    with third.running() as (service, new), contextlib.closing(service), hung_up(readers):
+        recovered(board, new, "ann", "bob")
+        key = service.keyset.verify_key
+        with pytest.raises(NotCosignedError):
+            secret_of(board, new)  # They look at the old address still, where nobody answers.
+        assert {reader.log.size for reader in readers} == before
+        assert all("signs with" in reader.told(board, new) for reader in readers)
+        assert in_the_end(board, new) == VALUE
+        assert {reader.log.key for reader in readers} == {key}
+        former = {
+            item.key
+            for reader in readers
+            for item in reader.witness.store.former_keys(reader.log.origin)
+        }
+        assert former == {board.service.keyset.verify_key}
+
+        board.restart()  # The old machine is found again.
+        with (
+            contextlib.closing(board.service),
+            board.over_http() as old,
+            pytest.raises(NotCosignedError),
+        ):
+            secret_of(board, old)
+        assert {reader.log.key for reader in readers} == {key}
+        assert in_the_end(board, new) == VALUE

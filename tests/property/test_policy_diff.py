@@ -131,6 +131,31 @@ SERVICES = st.fixed_dictionaries(
         "identity": st.booleans(),
         "lease_s": st.integers(10, 12),
         "totp": st.just("door"),
+        "fragments": st.lists(
+            st.fixed_dictionaries(
+                {"policy": st.sampled_from(["c", "d"]), "fragment": NAMES, "version": DIGESTS}
+            ),
+            max_size=2,
+            unique_by=lambda item: (item["policy"], item["fragment"]),
+        ),
+    },
+)
+FRAGMENTS = st.fixed_dictionaries(
+    {
+        "to": st.lists(NAMES, min_size=1, max_size=2, unique=True),
+        "environment": st.dictionaries(st.sampled_from(["A", "B"]), TEXTS, min_size=1, max_size=2),
+    },
+    optional={
+        "namespace": st.booleans(),
+        "attestation": some(VARIANTS),
+        "files": st.lists(
+            st.fixed_dictionaries(
+                {"at": st.sampled_from(["/run/x", "/run/y, mode 0400: ''"]), "content": TEXTS},
+                optional={"mode": st.sampled_from(["0400", "0700"])},
+            ),
+            max_size=2,
+            unique_by=lambda item: item["at"],
+        ),
     },
 )
 TERMS = st.sampled_from(["member:a", "role:a", "affected_owners", "lineage_owners"])
@@ -238,6 +263,14 @@ WHOLE = st.fixed_dictionaries(
         ),
         "authority": st.booleans(),
         "exports": EXPORTS,
+        "volumes": st.dictionaries(
+            NAMES,
+            st.fixed_dictionaries(
+                {}, optional={"update": st.sampled_from(["protected", "unprotected", "ephemeral"])}
+            ),
+            max_size=2,
+        ),
+        "fragments": st.dictionaries(NAMES, FRAGMENTS, max_size=2),
     },
 )
 POLICIES = WHOLE.map(fitting)

@@ -150,6 +150,7 @@ def test_tags_have_one_history(tmp_path: Path) -> None:
 
 
 def _ready(hardware: Hardware, *, strict: bool) -> World:
-    world = Live(hardware, strict=strict, names=NAMES, inputs=[], constitution=RULES).world
+    mode = "protected" if strict else "unprotected"
+    world = Live(hardware, update=mode, names=NAMES, inputs=[], constitution=RULES).world
     assert world.machine.board.policy("train") is not None
     return world

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.support import crash_forks as fork_model
 from tests.support import crash_lease as lease_model
 from tests.support.crash_lease import Lease
 from tests.support.crash_model import (
@@ -146,6 +147,39 @@ def test_a_search_that_ends_early_is_not_taken_for_a_proof() -> None:
     """More states than the limit is an error, never an empty result."""
     with pytest.raises(RuntimeError, match="more than 10 states"):
         search(0, lambda number: iter([number + 1]), lambda _: False, limit=10)
+
+
+# --- recoveries, and forks that members resolved ------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "q", "f"), [(1, 1, 0), (2, 2, 1)])
+def test_no_effect_leaves_on_two_branches_across_recoveries_and_votes(
+    n: int, q: int, f: int
+) -> None:
+    """Members recover any disk and vote for any history: what they did not abandon is one log."""
+    found = fork_model.explore(fork_model.Rules(witnesses(0, n, q, f), lying=f))
+
+    assert found.way == ()
+    assert found.states > 5000
+
+
+@pytest.mark.parametrize(
+    "mutant", [{"store": fork_model.Unretiring}, {"reader": fork_model.Believing}]
+)
+def test_a_witness_that_retires_nothing_or_takes_any_key_is_found_out(
+    mutant: dict[str, Any],
+) -> None:
+    """An abandoned name goes on beside the new one; a forger's tree is cosigned."""
+    found = fork_model.explore(fork_model.Rules(witnesses(0, 1, 1, 0), lying=0, **mutant))
+
+    assert found.way != ()
+
+
+def test_more_liars_than_the_board_allows_for_are_found_out_here_too() -> None:
+    """Two that lie cosign both branches: so the search would show it elsewhere."""
+    found = fork_model.explore(fork_model.Rules(witnesses(0, 2, 1, 0), lying=1))
+
+    assert found.way != ()
 
 
 # --- leases -------------------------------------------------------------------------------------

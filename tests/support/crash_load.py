@@ -32,7 +32,6 @@ from accord.policy import Policy
 from accord.release import (
     ASSET_KEY_PURPOSE,
     GRANT_PURPOSE,
-    LOG_NAME,
     Grant,
     ReleaseRequest,
     asset_key_context,
@@ -165,7 +164,7 @@ class Follower:
                 self._take(self.head.extend(base64_decode(str(item), what=where)))
             size, note = fields.integer("size", minimum=1), fields.data("checkpoint")
         origin, key = log_origin(session.board), session.keyset.verify_key
-        covered = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key)
+        covered = verify_checkpoint(note, origin=origin, name=origin, key=key)
         self.head.verify_complete(covered)
 
     def _take(self, entry: Entry) -> None:

@@ -33,7 +33,7 @@ from accord.ledger import (
     leaf_hash,
     sign_checkpoint,
 )
-from accord.release import LOG_NAME, log_origin
+from accord.release import log_origin
 from accord.witness import WatchedLog, WitnessKey, WitnessStore
 from accord.witness import Witness as Daemon
 
@@ -83,7 +83,7 @@ def tree_of(log: Log) -> MerkleTree:
 def note_of(log: Log) -> bytes:
     """What the service signs about ``log``; every copy of the service has the log's key."""
     head = Checkpoint(ORIGIN, len(log), tree_of(log).root())
-    return sign_checkpoint(head, name=LOG_NAME, signer=_LOG_KEY)
+    return sign_checkpoint(head, name=ORIGIN, signer=_LOG_KEY)
 
 
 class _Kept:
@@ -111,7 +111,7 @@ class Honest:
         """Its disk is set back to when it had cosigned ``last``."""
         self.store = _Kept(
             WatchedLog(
-                *(ORIGIN, LOG_NAME, _LOG_KEY.verify_key),
+                *(ORIGIN, ORIGIN, _LOG_KEY.verify_key),
                 size=len(last),
                 root=tree_of(last).root(),
                 note=note_of(last) if last else b"",

@@ -51,7 +51,14 @@ from accord.identity import (
 )
 from accord.policy import AttestationVariant, Policy
 from accord.release import ReleaseRequest, shield_binding
-from accord.service import STORE_LABEL, MemoryStore, Store, TrustService, create_app
+from accord.service import (
+    STORE_LABEL,
+    MemoryStore,
+    MonotonicCounter,
+    Store,
+    TrustService,
+    create_app,
+)
 from accord.service._server import server_config
 from accord.testing import (
     SimulatedPlatform,
@@ -422,6 +429,7 @@ def make_service(
     tls_spki_sha256: bytes = bytes(32),
     claimed: bool = True,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    counter: MonotonicCounter | None = None,
 ) -> TrustService:
     """A trust service in this process."""
     service = TrustService(
@@ -431,6 +439,7 @@ def make_service(
         clock=clock,
         entropy=os.urandom,
         allow_private_peers=True,
+        counter=counter,
     )
     if claimed:
         asyncio.run(service.claim(owner_claim(service)))
@@ -464,10 +473,10 @@ def service_in_thread(
 
 
 @contextlib.contextmanager
-def running_app(app: ASGIApp, tls: TLSIdentity) -> Iterator[str]:
+def running_app(app: ASGIApp, tls: TLSIdentity, *, port: int = 0) -> Iterator[str]:
     """The application over real TLS, served by a thread, at the URL."""
     server = uvicorn.Server(server_config(app, tls))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

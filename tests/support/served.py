@@ -42,7 +42,7 @@ from accord.release import (
     lease_binding,
     shield_binding,
 )
-from accord.service import MemoryStore, TrustService, create_app
+from accord.service import MemoryStore, MonotonicCounter, TrustService, create_app
 from accord.service._host import BoardHost
 from accord.service._releases import Timings
 from accord.testing import SimulatedTDX
@@ -82,6 +82,7 @@ class Served:
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     store: MemoryStore = field(default_factory=MemoryStore)
     ahead: timedelta = timedelta(0)
+    counter: MonotonicCounter | None = None
     tls: TLSIdentity = field(default_factory=TLSIdentity.generate)
 
     def __post_init__(self) -> None:
@@ -100,6 +101,7 @@ class Served:
             store=self.store,
             tls_spki_sha256=self.tls.spki_sha256,
             clock=self.now,
+            counter=self.counter,
         )
 
     @contextlib.contextmanager

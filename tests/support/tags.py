@@ -23,12 +23,12 @@ STATE = {"volume": "state", "at": "/data/state"}
 
 
 def live_policy(
-    *, strict: bool = True, names: tuple[str, ...] = ("state",), **service: Any
+    *, update: str = "protected", names: tuple[str, ...] = ("state",), **service: Any
 ) -> JSON:
     """The training policy, whose service keeps live volumes."""
     mounts = [{"volume": name, "at": f"/data/{name}"} for name in names]
     return policy_json(
-        volumes={name: {"strict": strict} for name in names},
+        volumes={name: {"update": update} for name in names},
         services={"train": service_json(volumes=mounts, **service)},
     )
 

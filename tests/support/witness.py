@@ -18,7 +18,6 @@ from accord.board import Witness, WitnessPolicy
 from accord.identity import KeySigner, VerifyKey
 from accord.ledger import AddCheckpoint, Checkpoint, add_signatures, cosign, verify_consistency
 from accord.ledger import verify_checkpoint as verified
-from accord.release import LOG_NAME
 
 Reply = tuple[int, bytes]
 
@@ -85,7 +84,7 @@ class FakeWitness:
 
     def _honest(self, request: AddCheckpoint, key: VerifyKey) -> Reply:
         origin = request.note.split(b"\n", 1)[0].decode()
-        found: Checkpoint = verified(request.note, origin=origin, name=LOG_NAME, key=key)
+        found: Checkpoint = verified(request.note, origin=origin, name=origin, key=key)
         line = self.line(request.note)
         if self.lies:
             return 200, line

@@ -13,8 +13,12 @@ from accord.attesters._nsm import NitroSecurityModule
 from accord.attesters._nvml import NVML
 from accord.attesters._survey import Finding, Machine, survey
 from accord.attesters._tpm import Connect, TPMCollector, opened
+from accord.attesters._tpm_commands import Transmit
+from accord.attesters._tpm_counter import AUTH_BYTES, COUNTER_INDEX, TPMCounter
 
 __all__ = [
+    "AUTH_BYTES",
+    "COUNTER_INDEX",
     "NVML",
     "Asked",
     "AzureVTPM",
@@ -28,7 +32,9 @@ __all__ = [
     "Machine",
     "NitroSecurityModule",
     "TPMCollector",
+    "TPMCounter",
     "TPMKeys",
+    "Transmit",
     "answer",
     "collect_composite",
     "metadata_service",

@@ -48,7 +48,7 @@ from accord.board._record import (
 )
 from accord.board._recovery_open import recovery_missing
 from accord.board._recovery_plan import MAX_HOLDERS, RecoveryPlan
-from accord.board._requirements import Needs, check_imports, is_current, needs
+from accord.board._requirements import Needs, check_usable, is_current, needs
 from accord.board._snapshot import MAX_RECORDS, board_to_json, read_board
 from accord.board._state import BoardState
 from accord.board._tag import TagRecord, tag_name
@@ -111,7 +111,7 @@ __all__ = [
     "Witness",
     "WitnessPolicy",
     "board_to_json",
-    "check_imports",
+    "check_usable",
     "is_current",
     "keys_digest",
     "lint_constitution",

@@ -163,6 +163,8 @@ class AssetWithdrawal:
     board: Digest
     name: str
     predecessor: Digest
+    erase: bool = False
+    """Whether what came with its offers goes as well: keys, or values. Offers stay in the log."""
 
     @property
     def owner(self) -> str:
@@ -176,14 +178,16 @@ class AssetWithdrawal:
             fields.digest("board"),
             parse_asset_name(fields.take("name"), what=fields.path("name")),
             fields.digest("predecessor"),
+            fields.flag("erase") if fields.has("erase") else False,
         )
         fields.end()
         return withdrawal
 
     def to_json(self) -> JSONValue:
-        return {
+        document: dict[str, JSONValue] = {
             "schema": self.SCHEMA,
             "board": self.board,
             "name": self.name,
             "predecessor": self.predecessor,
         }
+        return {**document, "erase": True} if self.erase else document

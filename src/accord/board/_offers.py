@@ -22,6 +22,7 @@ def offer_asset(state: BoardState, statement: Statement, _index: int, _time: dat
     state.must_be_here(offer.board)
     owner = state.must_be_signed_by(offer.owner, statement)
     _must_follow(state, offer.name, offer.predecessor)
+    before = state.assets.get(offer.name)
     readers = [state.members[name] for name in offer.terms.readers if name in state.members]
     state.assets[offer.name] = AssetRecord(
         offer,
@@ -29,6 +30,7 @@ def offer_asset(state: BoardState, statement: Statement, _index: int, _time: dat
         statement.digest,
         owner.identity.verify_key.key_id,
         {reader.name: keys_digest(reader.identity) for reader in readers},
+        (*(before.deposits if before else ()), statement.digest),
     )
 
 
@@ -42,6 +44,8 @@ def withdraw_asset(state: BoardState, statement: Statement, _index: int, _time: 
     _must_follow(state, withdrawal.name, withdrawal.predecessor)
     record = state.assets[withdrawal.name]
     record.withdrawn, record.latest = True, statement.digest
+    if withdrawal.erase:
+        record.deposits = ()
 
 
 def _must_follow(state: BoardState, asset: str, predecessor: Digest | None) -> None:

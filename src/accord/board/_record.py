@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from accord.board._asset import AssetOffer
 from accord.board._constitution import Action
@@ -116,9 +117,13 @@ class AssetRecord:
     A reader who was no member then has none: the owner could not know whom the name would mean.
     """
 
+    deposits: tuple[Digest, ...] = ()
+    """The offers whose keys or values the trust service keeps: those that were not erased."""
+
     withdrawn: bool = False
 
 
+@lru_cache(4096)
 def keys_digest(identity: PublicIdentity) -> Digest:
     """SHA-256 of both public keys of a member, and the name: whom results are sealed to."""
     return sha256(canonical_json(identity.to_json()))

@@ -13,6 +13,7 @@ from accord.board._action import (
     EnactPolicy,
     ProposedAction,
     RemoveMember,
+    ReplaceWitnesses,
     ResolveFork,
     ResumeExecution,
     UpdateMember,
@@ -25,6 +26,7 @@ from accord.board._record import Requirement
 from accord.errors import (
     ConstitutionError,
     EnactmentInvalidError,
+    FreshnessError,
     NamespaceError,
     NotAMemberError,
     StaleStatementError,
@@ -37,6 +39,7 @@ from accord.policy import (
     AUTHORITY,
     PUBLIC_KINDS,
     Electorate,
+    FreshnessMode,
     Policy,
     Rule,
     RuleKind,
@@ -204,13 +207,20 @@ def _check_people(state: BoardState, policy: Policy, *, members: Mapping[str, ob
         raise NotAMemberError(who=reader, board=state.genesis.name, detail="cannot read outputs")
 
 
-def check_imports(state: BoardState, proposal: Proposal) -> None:
-    """Refuses templates that could not be filled in, as the proposal would leave the policies.
+def check_usable(state: BoardState, proposal: Proposal) -> None:
+    """Refuses policies of which nothing could ever leave, as the proposal would leave the board.
 
+    Those are templates that could not be filled in, and no freshness where there are witnesses.
     Asked once, before anybody votes: an exporter whose secret becomes of another kind later
     must not be able to keep a proposal of somebody else from being decided.
-    Raises ``SecretFormatError``.
+    Raises ``SecretFormatError`` or ``FreshnessError``.
     """
+    replaced = any(isinstance(item, ReplaceWitnesses) for item in proposal.actions)
+    for policy in proposal.policies:
+        solo = policy.freshness is not None and policy.freshness.mode is FreshnessMode.SOLO
+        # There is no way back to none, so it could only wait for a vote on another version.
+        if solo and (replaced or state.charter.witnesses is not None):
+            raise FreshnessError(policy=policy.name, mode=FreshnessMode.SOLO, board="has witnesses")
     proposed = {policy.name: policy for policy in proposal.policies}
     for policy in proposal.policies:
         names = {spec.policy for spec in policy.secrets.values() if spec.policy is not None}

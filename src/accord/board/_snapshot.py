@@ -114,6 +114,7 @@ def _asset(record: AssetRecord) -> JSONValue:
         "latest": record.latest,
         "owner_key": record.owner_key,
         "reader_keys": dict(record.reader_keys),
+        "deposits": list(record.deposits),
         "withdrawn": record.withdrawn,
     }
 
@@ -249,6 +250,7 @@ def _read_asset(fields: Fields) -> AssetRecord:
         fields.digest("latest"),
         fields.digest("owner_key"),
         {name: readers.digest(name) for name in readers.names()},
+        tuple(parse_digest(value, what=where) for where, value in fields.items("deposits")),
         fields.flag("withdrawn"),
     )
     fields.end()

@@ -25,7 +25,7 @@ from accord.board._record import (
     Requirement,
 )
 from accord.board._recorded import Recorded
-from accord.board._requirements import check_imports, check_public, is_current, needs
+from accord.board._requirements import check_public, check_usable, is_current, needs
 from accord.board._tag import TagRecord
 from accord.board._witness import WitnessPolicy
 from accord.encoding import Digest, format_time
@@ -227,7 +227,7 @@ class BoardState:
                 what="the charter", found=proposal.base, expected=self.charter.digest
             )
         needed = needs(self, proposal)
-        check_imports(self, proposal)
+        check_usable(self, proposal)
         self._must_be_possible(needed.requirements)
         latest = proposal.expires
         if needed.voting_s is not None:

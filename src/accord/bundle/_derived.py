@@ -9,7 +9,7 @@ from __future__ import annotations
 from accord.encoding import canonical_json
 from accord.identity import sign_statement
 from accord.ledger import Ledger, LogProof, PolicyKey, TrustPolicy, policy_text
-from accord.release import LOG_NAME, Lineage, Machine, RunRecord, lineage_statement
+from accord.release import Lineage, Machine, RunRecord, lineage_statement, log_origin
 
 RUN_STATEMENT = "run.intoto.json"
 LINEAGE = "lineage.intoto.json"
@@ -34,7 +34,7 @@ def derived_files(
     files = {
         LINEAGE: canonical_json(lineage_statement(Lineage(machine), run)),
     }
-    files |= {RELEASE_PROOF: proof(record.index), POLICY: _policy(machine).encode()}
+    files |= {RELEASE_PROOF: proof(record.index), POLICY: _policy(machine, ledger.size).encode()}
     if record.statement is not None:
         said = sign_statement("run", record.statement.to_json(), [])
         index = machine.board.recorded[said.statement_digest]
@@ -43,13 +43,15 @@ def derived_files(
     return files
 
 
-def _policy(machine: Machine) -> str:
+def _policy(machine: Machine, size: int) -> str:
     """Whose signatures make a checkpoint of this board believed (c2sp.org/tlog-policy)."""
     if machine.log_key is None:
         message = "a board on which something was released has a log key"
         raise RuntimeError(message)
-    logs = (PolicyKey(LOG_NAME, machine.log_key),)
-    policy = machine.board.charter.witnesses
+    board = machine.board
+    origin = log_origin(board.board, board.generation(size))
+    logs = (PolicyKey(origin, machine.log_key),)
+    policy = board.charter.witnesses
     if policy is None:
         return policy_text(TrustPolicy(logs, {}, {}, None))
     groups: dict[str, list[PolicyKey]] = {group: [] for group in policy.groups}

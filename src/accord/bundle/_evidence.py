@@ -32,6 +32,8 @@ class EvidenceCheck:
         self._unused = set(objects)
         self._host: Claims | None = None
         self.runs: dict[str, Environments] = {}
+        self.exports: list[tuple[Proof, Claims]] = []
+        """Secrets that other trust services imported, with the claims of each service."""
 
     def check(self, proof: Proof) -> None:
         """Verifies what one entry rests on; they must come in the order of the log.
@@ -48,6 +50,8 @@ class EvidenceCheck:
 
     def _check_entry(self, proof: Proof, host: Claims, found: Claims) -> None:
         release = proof.release
+        if proof.export is not None:
+            self.exports.append((proof, found))
         if proof.resource is not None:
             resource = proof.resource
             worth = found.assurance.weaker(host.assurance)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from accord.board import BoardState, WitnessPolicy
 from accord.bundle._evidence import Environments, EvidenceCheck
-from accord.bundle._proofs import Replayed, replay
+from accord.bundle._proofs import Proof, Replayed, replay
 from accord.encoding import Digest
 from accord.errors import (
     BundleContentError,
@@ -16,9 +16,10 @@ from accord.errors import (
     BundleWitnessError,
     CosignatureUnknownError,
 )
+from accord.evidence import Claims
 from accord.identity import VerifyKey
 from accord.ledger import cosignatures, verify_checkpoint
-from accord.release import LOG_NAME, Machine, log_origin
+from accord.release import Machine, log_origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,9 @@ class VerifiedLog:
     replayed: Replayed
     runs: Mapping[str, Environments]
     """By run, the claims of those who had its keys."""
+
+    exports: Sequence[tuple[Proof, Claims]]
+    """Secrets that other trust services imported, with the claims of each service."""
 
     cosigned: Mapping[str, int]
     """By witness, when it cosigned the checkpoint (POSIX time, by its own clock)."""
@@ -63,13 +67,14 @@ def verify_log(
         raise BundleGenesisError(found=board.board, expected=genesis)
     # (2) The checkpoint is over exactly this log, by the log key and a quorum of witnesses.
     cosigned = verify_note(replayed, note)
-    # (3) Evidence of every service start, release, renewal, guest and automated ballot, as of
-    #     the time it was used, by the charter and the policy that were in force then.
+    # (3) Evidence of every service start and recovery, release, renewal, guest, importing
+    #     service and automated ballot, as of the time it was used, by the charter and the
+    #     policy that were in force then.
     evidence = EvidenceCheck(board.genesis, objects)
     for proof in replayed.proofs:
         evidence.check(proof)
     evidence.refuse_unused()
-    return VerifiedLog(replayed, evidence.runs, cosigned)
+    return VerifiedLog(replayed, evidence.runs, tuple(evidence.exports), cosigned)
 
 
 def verify_note(replayed: Replayed, note: bytes) -> Mapping[str, int]:
@@ -83,7 +88,7 @@ def verify_note(replayed: Replayed, note: bytes) -> Mapping[str, int]:
     board = machine.board
     # Of this size it is by the key that is the log's at its end, whatever key came before.
     origin = log_origin(board.board, board.generation(ledger.size))
-    checkpoint = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=machine.log_key)
+    checkpoint = verify_checkpoint(note, origin=origin, name=origin, key=machine.log_key)
     ledger.verify_complete(checkpoint)
     witnesses = board.charter.witnesses
     keys = {} if witnesses is None else {w.name: w.key for w in witnesses.witnesses}

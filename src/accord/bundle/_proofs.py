@@ -13,10 +13,20 @@ from accord.evidence import Binding
 from accord.identity import Statement, statement_kind
 from accord.ledger import Entry, Ledger
 from accord.policy import AttestationVariant
-from accord.release import Machine, Release, Renewal, ResourceRelease, ballot_binding
+from accord.release import (
+    Machine,
+    Recovery,
+    Release,
+    Renewal,
+    ResourceRelease,
+    SecretExport,
+    ballot_binding,
+)
 
-_NAMING = frozenset({"service-start", "release", "renewal", "ballot", "resource-release"})
-_BY_SERVICE = frozenset({"release", "renewal", "resource-release"})
+_NAMING = frozenset(
+    {"service-start", "release", "renewal", "ballot", "resource-release", "export", "recovery"}
+)
+_BY_SERVICE = frozenset({"release", "renewal", "resource-release", "export"})
 """What a trust service decides that the members may have replaced since it started."""
 
 
@@ -40,6 +50,9 @@ class Proof:
     resource: ResourceRelease | None = None
     """For the release of one secret to a guest, what it claims."""
 
+    export: SecretExport | None = None
+    """For a secret that another trust service imported, to whom it went."""
+
     is_start: bool = False
     host: tuple[AttestationVariant, ...] = ()
     """Of a release or renewal: of the charter then in force, which its trust service satisfied."""
@@ -60,9 +73,6 @@ class Replayed:
     ledger: Ledger
     machine: Machine
     proofs: tuple[Proof, ...]
-    exports: tuple[int, ...]
-    """Entries about secrets that went to other trust services."""
-
     witnesses_replaced: int | None
     """The latest entry after which the board had other witnesses."""
 
@@ -78,7 +88,6 @@ def replay(entries: Iterable[bytes]) -> Replayed:
         ledger,
         machine,
         tuple(watcher.proofs),
-        tuple(watcher.exports),
         watcher.witnesses_replaced,
     )
 
@@ -88,7 +97,6 @@ class _Watcher:
 
     def __init__(self) -> None:
         self.proofs: list[Proof] = []
-        self.exports: list[int] = []
         self.witnesses_replaced: int | None = None
         self._witnesses: WitnessPolicy | None = None
         self._started = False
@@ -100,8 +108,6 @@ class _Watcher:
         self._witnesses = machine.board.charter.witnesses
         if before != self._witnesses:
             self.witnesses_replaced = entry.index
-        if statement.kind == "export":
-            self.exports.append(entry.index)
         proof = entry_proof(machine, entry, statement)
         if proof is not None:
             self.proofs.append(proof)
@@ -131,7 +137,9 @@ def named_evidence(entries: Iterable[bytes]) -> list[Digest]:
     return list(found)
 
 
-def _proof(statement: Statement, machine: Machine, entry: Entry) -> Proof | None:
+def _proof(  # noqa: PLR0911 - one case for each kind of statement
+    statement: Statement, machine: Machine, entry: Entry
+) -> Proof | None:
     """What the entry that was just applied rests on."""
     at = entry.index, entry.time
     match statement.kind:
@@ -155,6 +163,14 @@ def _proof(statement: Statement, machine: Machine, entry: Entry) -> Proof | None
             policy = next(item for item in versions if item.digest == resource.policy_digest)
             variants = policy.services[resource.service].attestation
             return Proof(*at, resource.evidence, None, variants, resource=resource)
+        case "export":
+            export = SecretExport.from_fields(statement.fields())
+            service = machine.board.charter.service
+            return Proof(*at, export.evidence, export.binding, service, export=export)
+        case "recovery":
+            recovery = Recovery.from_fields(statement.fields())
+            service = machine.board.charter.service
+            return Proof(*at, recovery.evidence, recovery.binding, service)
         case "ballot":
             return _ballot_proof(Ballot.from_fields(statement.fields()), machine, entry)
     return None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accord.board import Freshness
+from accord.bundle._exports import SharedSecret
 from accord.bundle._log import VerifiedLog
 from accord.encoding import Digest, Fields, JSONValue, format_time, parse_canonical_json
 from accord.evidence import Claims, RootKind
@@ -45,6 +46,9 @@ class BundleReport:
     cosigned: tuple[str, ...]
     """The witnesses that cosigned the checkpoint."""
 
+    shared: tuple[SharedSecret, ...] = ()
+    """Secrets of the run's policy that went to other policies."""
+
     facts: tuple[str, ...] = ()
     not_proven: tuple[str, ...] = ()
 
@@ -66,6 +70,7 @@ class BundleReport:
             "channel": self.record.release.channel.value,
             "second_factors": list(self.second_factors),
             "secrets": [use.to_json() for use in self.record.release.secrets],
+            "shared": [item.to_json() for item in self.shared],
             "inputs": [{"asset": asset, "tag": tag} for asset, tag in self.statement.inputs],
             "outputs": [
                 {
@@ -119,6 +124,8 @@ def facts(report: BundleReport, log: VerifiedLog) -> tuple[str, ...]:
         f"factors    {', '.join(report.second_factors) or 'evidence alone'}",
         *_counted(log, release),
         f"secrets    {', '.join(secrets) or 'none'}",
+        *[f"shared     {item.words}" for item in report.shared],
+        *([] if report.shared else [f"shared     no secret of {release.policy}, by this log"]),
         f"run        {run.outcome}; {len(run.inputs)} inputs, each in the version voted on",
         f"lineage    {runs} {'run' if runs == 1 else 'runs'} of this board led to it",
         f"outputs    {', '.join(outputs) or 'none'}",
@@ -174,9 +181,9 @@ def log_not_proven(log: VerifiedLog, *, pinned: bool) -> Iterator[str]:
             f"that no branch lives on that other witnesses saw: since entry "
             f"{log.replayed.witnesses_replaced} the board has these"
         )
-    if log.replayed.exports:
-        listed = ", ".join(map(str, log.replayed.exports))
-        yield f"who got the secrets that other trust services imported: entries {listed}"
+    if log.exports:
+        listed = ", ".join(str(proof.entry) for proof, _ in log.exports)
+        yield f"what other trust services do with the secrets that they imported: entries {listed}"
 
 
 def not_proven(report: BundleReport, log: VerifiedLog) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from accord.bundle._derived import DERIVED, derived_files
+from accord.bundle._exports import shared_secrets
 from accord.bundle._files import CHECKPOINT, BundleFiles, entry_name
 from accord.bundle._log import VerifiedLog, verify_log
 from accord.bundle._report import (
@@ -53,6 +54,7 @@ def verify_bundle(path: Path, *, genesis: Digest | None = None) -> BundleReport:
         service_claims=environments.host,
         second_factors=second_factors(service_of(log.machine, record.release)),
         cosigned=tuple(sorted(log.cosigned)),
+        shared=tuple(shared_secrets(log, record.release.policy)),
     )
     return replace(report, facts=facts(report, log), not_proven=not_proven(report, log))
 

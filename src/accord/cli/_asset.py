@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -68,33 +70,47 @@ def offered(out: Output, offer: AssetOffer, index: int) -> None:
     out.result({"index": index, "offer": offer.to_json()}, f"tag  {offer.tag}")
 
 
+def erase_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of both commands that withdraw."""
+    return click.option(
+        "--erase",
+        is_flag=True,
+        help="Erase what the trust service keeps of it, too: keys and values of all its offers.",
+    )(command)
+
+
 @group.command()
 @click.argument("name")
+@erase_option
 @home_option
 @with_output
-def withdraw(out: Output, name: str, home: Path) -> None:
+def withdraw(out: Output, name: str, home: Path, *, erase: bool) -> None:
     """Withdraw your asset NAME: from now on nothing of it is released, no lease is renewed.
 
     Lists every result that it went into, through all runs of the board, and every run that
-    still holds it. Neither can be called back.
+    still holds it. Neither can be called back. Backups that were made before keep what --erase
+    erases.
 
     \b
-    Example: accord asset withdraw records --home hospital-a
+    Example: accord asset withdraw records --erase --home hospital-a
     """
-    withdraw_offer(out, name, home)
+    withdraw_offer(out, name, home, erase=erase)
 
 
-def withdraw_offer(out: Output, name: str, home: Path) -> None:
+def withdraw_offer(out: Output, name: str, home: Path, *, erase: bool) -> None:
     """Withdraws an asset of either kind, and says so."""
     member = MemberHome.load(home, service=service_url())
     with member.connect() as session:
         _, machine, _ = member.read(session)
-        index = withdraw_asset(member, session, machine, name)
+        index = withdraw_asset(member, session, machine, name, erase=erase)
         # A rollback to before the withdrawal is noticed from now on.
         _, machine, _ = member.read(session)
     asset, lineage = f"{member.name}/{name}", Lineage(machine)
     derived, live = lineage.derived(asset), lineage.live(asset, now=datetime.now(UTC))
     out.fact(f"{asset} is withdrawn, entry {index}")
+    if erase:
+        out.fact("the trust service says that it erased what it kept of it")
+        out.warn("backups that were made before still hold it")
     for run in live:
         until = "until it ends" if run.lease_until is None else format_time(run.lease_until)
         out.warn(f"{run.run} still holds it ({until})")
@@ -104,6 +120,7 @@ def withdraw_offer(out: Output, name: str, home: Path) -> None:
     document: dict[str, JSONValue] = {
         "index": index,
         "asset": asset,
+        "erased": erase,
         "derived": [item.to_json() for item in derived],
         "live": [run.to_json() for run in live],
     }

@@ -18,7 +18,7 @@ from accord.board import (
     lint_constitution,
     verify_genesis,
 )
-from accord.cli import _board_witnesses
+from accord.cli import _board_keys, _board_witnesses
 from accord.cli._board_witnesses import witness_options, witness_policy
 from accord.cli._charter import charter_text, constitution_text, variant_text
 from accord.cli._options import (
@@ -344,7 +344,7 @@ def amend(
     )
 
 
-for _command in (_board_witnesses.resolve, _board_witnesses.status, _board_witnesses.witnesses):
+for _command in (_board_keys.rotate_keys, *_board_witnesses.COMMANDS):
     group.add_command(_command)
 
 

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 import click
 
 from accord.board import ForkHead, ReplaceWitnesses, ResolveFork, WitnessPolicy
-from accord.cli._options import home_option, read_file, service_url, with_output
+from accord.cli._options import home_option, read_digest, read_file, service_url, with_output
 from accord.cli._output import Output
 from accord.cli._proposing import make_proposal, proposing_options
-from accord.client import MemberHome
+from accord.client import MemberHome, TrustSession, recovery_offer
 from accord.encoding import Fields, JSONValue, format_time, parse_json
+from accord.errors import NotRecoveringError, RequestRefusedError
+from accord.ledger import Checkpoint
 
 WITNESS = "FILE=URL[@GROUP]"
 HEAD = "SIZE:ROOT"
@@ -22,6 +24,8 @@ HEAD = "SIZE:ROOT"
 F = TypeVar("F", bound=Callable[..., Any])
 
 _HEX_ROOT = 64
+
+MAX_NOTE = 1 << 16
 
 
 def witness_options(*, needed: bool) -> Callable[[F], F]:
@@ -161,14 +165,19 @@ def _head(text: str, option: str) -> ForkHead:
 def status(out: Output, home: Path) -> None:
     """Show how fresh the board is: what a quorum of witnesses has seen, and who is away.
 
-    The state is the service's own word; what was cosigned is verified here.
+    The state is the service's own word; what was cosigned is verified here. Of a board that is
+    being recovered it says what keeps it closed.
 
     \b
     Example: accord board status --home hospital-a
     """
     member = MemberHome.load(home, service=service_url())
     with member.connect() as session:
-        ledger, machine, _ = member.read(session)
+        try:
+            ledger, machine, _ = member.read(session)
+        except RequestRefusedError as exc:  # Also said of boards that are not here.
+            _recovering(out, member, session, exc)
+            return
         cosigned = member.cosigned(ledger, machine)
         said = session.status(member.identity.signer)
     fields = Fields(said, "status")
@@ -197,6 +206,88 @@ def status(out: Output, home: Path) -> None:
     out.result(document, lines)
 
 
+def _recovering(
+    out: Output, member: MemberHome, session: TrustSession, refused: RequestRefusedError
+) -> None:
+    """What an attested service says of a board that it restores; else it ``refused``."""
+    try:
+        offer = recovery_offer(session)
+    except NotRecoveringError:
+        raise refused from None
+    document: dict[str, JSONValue] = {
+        "board": session.board,
+        "entries": offer.header.size,
+        "freshness": {"state": "recovering", "opened": offer.opened},
+        "cosigned": None,
+        "given": list(offer.given),
+        "missing": list(offer.missing),
+    }
+    missing = ", ".join(offer.missing) or "nothing: accord recovery open"
+    lines = [
+        f"board      {member.genesis.name}",
+        f"entries    {offer.header.size}, in the backup",
+        "freshness  recovering",
+        f"given      {', '.join(offer.given) or 'no share yet'}",
+        f"missing    {missing if offer.opened else 'who opens the log: accord recovery show'}",
+    ]
+    out.result(document, lines)
+
+
+@click.command("accept-fork")
+@click.option("--vote", help="Digest of the vote, as the command shows it: follow it.")
+@click.option(
+    "--abandoned-from",
+    metavar="URL",
+    help="A service that still shows the other history, where you saw it at another size.",
+)
+@home_option
+@with_output
+def accept_fork(out: Output, vote: str | None, abandoned_from: str | None, home: Path) -> None:
+    """Show the vote that abandoned the history your home has seen; with --vote, follow it.
+
+    A home refuses every log that does not continue what it saw. After `log.fork.resolve` that is
+    no longer right, and only that vote changes it. What was seen is kept, as evidence.
+
+    \b
+    Example:
+      accord board accept-fork --home lab
+      accord board accept-fork --vote sha256:… --home lab
+    """
+    member = MemberHome.load(home, service=service_url())
+    chosen = None if vote is None else read_digest(vote, option="--vote")
+    abandoned = None
+    if abandoned_from is not None:
+        with MemberHome.load(home, service=abandoned_from).connect() as other:
+            abandoned, _, _ = other.read_log(member.identity.signer)
+    with member.connect() as session:
+        found = member.follow_fork(session, abandoned=abandoned, vote=chosen)
+    document: dict[str, JSONValue] = {
+        "board": member.genesis.digest,
+        "seen": [{"size": item.size, "root": item.root.hex()} for item in found.seen],
+        "survivor": found.action.survivor.to_json(),
+        "abandoned": found.action.abandoned.to_json(),
+        "vote": found.record.id,
+        "approved": sorted(found.record.approvals),
+        "index": found.index,
+        "time": format_time(found.time),
+        "accepted": chosen is not None,
+    }
+    lines = [
+        *(f"seen       {item.size}:{item.root.hex()}" for item in found.seen),
+        f"survivor   {found.action.survivor.size}:{found.action.survivor.root.hex()}",
+        f"abandoned  {found.action.abandoned.size}:{found.action.abandoned.root.hex()}",
+        f"vote       {found.record.id}",
+        f"title      {found.record.proposal.title} (by {found.record.proposal.author})",
+        f"approved   {', '.join(sorted(found.record.approvals))}",
+        f"entry      {found.index}, {format_time(found.time)}",
+    ]
+    if chosen is None:
+        out.note("nothing has changed; with --vote and that digest your home follows it")
+    else:
+        out.fact("your home follows the survivor; what it had seen is kept beside it")
+    out.result(document, lines)
+
+
 def _details(freshness: JSONValue) -> list[str]:
     """Who has seen what, and the two heads of a fork, as the service says."""
     if not isinstance(freshness, dict):
@@ -209,6 +300,17 @@ def _details(freshness: JSONValue) -> list[str]:
     ]
     fork = freshness.get("fork")
     if isinstance(fork, dict):
-        own, other = fork.get("own_size"), fork.get("other_size")
-        lines.append(f"fork       {own} entries here, {other} seen by {fork.get('witness')}")
+        heads = Fields(fork, "fork")
+        lines.append(f"fork       {_shown_head(heads, 'own')} here")
+        lines.append(f"other      {_shown_head(heads, 'other')}, seen by {fork.get('witness')}")
     return lines
+
+
+def _shown_head(fork: Fields, name: str) -> str:
+    """The size and root of a head, as `accord board resolve` takes them."""
+    text, _, _ = fork.data(name, limit=MAX_NOTE).partition(b"\n\n")
+    checkpoint = Checkpoint.from_text(text.decode("utf-8", "replace") + "\n")
+    return f"{checkpoint.size}:{checkpoint.root.hex()}"
+
+
+COMMANDS = (accept_fork, resolve, status, witnesses)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -29,7 +30,9 @@ from accord.policy import (
     import_scone,
     lint,
     parse_policy,
+    parse_yaml,
     policy_schema,
+    resolve,
 )
 from accord.release import Machine
 
@@ -86,6 +89,35 @@ def digest(out: Output, file: Path) -> None:
     """
     policy = parse_policy(read_file(file))
     out.result({"policy": policy.name, "digest": policy.digest}, policy.digest)
+
+
+@group.command("resolve")
+@click.argument("file", type=PATH)
+@home_option
+@with_output
+def resolve_(out: Output, file: Path, home: Path) -> None:
+    """Fill in what the services of policy FILE take from other policies of your board.
+
+    Prints the whole policy, which is what you propose and everybody votes on. Keep FILE: when a
+    fragment changes, resolve it again.
+
+    \b
+    Example: accord policy resolve policy.yaml --home hospital-a > resolved.json
+    """
+    versions = _read(home).board.policies
+    in_force = {name: found[-1] for name, found in versions.items()}
+    policy = resolve(parse_yaml(read_file(file)), in_force)
+    taken = [
+        f"service {name}: fragment {use.fragment} of {use.policy}, version {use.version}"
+        for name, service in policy.services.items()
+        for use in service.fragments
+    ]
+    out.result(
+        {"digest": policy.digest, "policy": policy.to_json()},
+        json.dumps(policy.to_json(), indent=2).splitlines(),
+    )
+    for line in taken:
+        out.note(line)
 
 
 @group.command("diff")

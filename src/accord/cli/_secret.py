@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from accord.board import AssetKind
-from accord.cli._asset import offer_state, offered, read_terms, withdraw_offer
+from accord.cli._asset import erase_option, offer_state, offered, read_terms, withdraw_offer
 from accord.cli._options import (
     PATH,
     home_option,
@@ -103,15 +103,16 @@ def rotate(
 
 @group.command()
 @click.argument("name")
+@erase_option
 @home_option
 @with_output
-def withdraw(out: Output, name: str, home: Path) -> None:
+def withdraw(out: Output, name: str, home: Path, *, erase: bool) -> None:
     """Withdraw your secret NAME: from now on it is released to nobody.
 
     \b
-    Example: accord secret withdraw db-password --home hospital-a
+    Example: accord secret withdraw db-password --erase --home hospital-a
     """
-    withdraw_offer(out, name, home)
+    withdraw_offer(out, name, home, erase=erase)
 
 
 @group.command("list")

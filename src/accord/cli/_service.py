@@ -9,6 +9,8 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,6 @@ import click
 
 from accord.cli._options import (
     PATH,
-    home_option,
     read_digest,
     simulated_option,
     with_output,
@@ -24,14 +25,17 @@ from accord.cli._options import (
 )
 from accord.cli._output import Output
 from accord.cli._service_backup import RESTORING, backup, restore
+from accord.cli._service_handover import follow, handover
+from accord.cli._service_owner import claim, configure
 from accord.cli._service_pins import pins_options, read_pins
 
 if TYPE_CHECKING:
-    from accord.client import ServiceClaim, ServiceConfig, ServicePins
+    from accord.attesters import Transmit
+    from accord.client import ServicePins
     from accord.evidence import AttestationResult, Attester, Claims
     from accord.identity import Keyset
     from accord.policy import Channel
-    from accord.service import Store
+    from accord.service import MonotonicCounter, Store
 
 MAX_PORT = 65535
 
@@ -43,6 +47,10 @@ def group() -> None:
 
 group.add_command(backup)
 group.add_command(restore)
+group.add_command(handover)
+group.add_command(follow)
+group.add_command(claim)
+group.add_command(configure)
 
 
 @group.command()
@@ -53,6 +61,11 @@ group.add_command(restore)
     envvar="ACCORD_DATABASE",
     metavar="CONNINFO",
     help="PostgreSQL instead of --state; with a password, use ACCORD_DATABASE.",
+)
+@click.option(
+    "--counter",
+    type=click.Choice(("tpm", "simulated")),
+    help="Notice older copies of --state by a counter: this machine's TPM, or a software one.",
 )
 @click.option("--listen", default="127.0.0.1:8443", show_default=True, metavar="HOST:PORT")
 @click.option("--url-file", type=PATH, help="Write the URL here once connections are accepted.")
@@ -79,6 +92,7 @@ def run(
     simulated: Path,
     state: Path | None,
     database: str | None,
+    counter: str | None,
     listen: str,
     url_file: Path | None,
     log_file: str,
@@ -111,6 +125,8 @@ def run(
     if log_file != "-":
         with writing(Path(log_file)):
             Path(log_file).touch(mode=0o600)
+    if counter is not None and database is not None:
+        raise click.UsageError("--counter goes with --state: other processes share a database")
     store = _open_store(state, database, attester)
 
     if until_eof:
@@ -138,6 +154,7 @@ def run(
                 else read_digest(kbs_board, option="--kbs-board"),
                 allow_private_peers=allow_private_peers,
                 restoring=None if state is None else state / RESTORING,
+                counter=_open_counter(counter, simulated, attester),
                 kbs_collateral=None if kbs_collateral is None else CollateralCache(kbs_collateral),
             )
     finally:
@@ -158,6 +175,22 @@ def _open_store(state: Path | None, database: str | None, attester: Attester) ->
     with writing(state):
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     return SQLiteStore(state / "state.db", key)
+
+
+def _open_counter(kind: str | None, simulated: Path, attester: Attester) -> MonotonicCounter | None:
+    """The counter of this machine; its password comes from the TEE, and is never stored."""
+    if kind is None:
+        return None
+    from accord.attesters import AUTH_BYTES, TPMCounter, opened
+    from accord.testing import SoftwareTPM
+
+    @contextmanager
+    def switched_on() -> Iterator[Transmit]:
+        with SoftwareTPM(simulated / "counter-tpm") as tpm:
+            yield tpm.transmit
+
+    auth = attester.seal_key("accord/trust-service/counter/v1")[:AUTH_BYTES]
+    return TPMCounter(auth, connect=opened if kind == "tpm" else switched_on)
 
 
 def _end_with_standard_input() -> None:
@@ -260,107 +293,4 @@ def _show(
             "result": result.to_json() if result is not None else None,
         },
         f"verified: trust service {url} ({claims.assurance.value})",
-    )
-
-
-@group.command()
-@click.option("--url", required=True, help="URL of the trust service.")
-@home_option
-@pins_options
-@with_output
-def claim(out: Output, /, url: str, home: Path, **named: Any) -> None:
-    """Claim a fresh trust service: it founds no board before somebody owns it.
-
-    It is attested first, by what you name. The first claim holds for ever; claiming again with
-    the same key changes nothing. An owner can read no secret of any board.
-
-    \b
-    Example: accord service claim --url https://trust.example:8443 --trust service.json --home me
-    """
-    from accord.client import AttestedService
-    from accord.identity import FileIdentity
-
-    owner = FileIdentity.load(home)
-    with AttestedService.attest(url, _pins_needed(named)) as service:
-        out.fact("trust service attested")
-        held = service.claim(owner)
-        _show_owner(out, service.identity, held, service.owner().config)
-
-
-@group.command()
-@click.option("--url", required=True, help="URL of the trust service.")
-@home_option
-@click.option(
-    "--founding",
-    type=click.Choice(["anyone", "owner"]),
-    help="Whose boards it takes on: with `owner`, those of which your key is a founder.",
-)
-@click.option("--max-boards", type=click.IntRange(0, 1_000_000), help="How many it takes on.")
-@click.option(
-    "--requests-per-s",
-    type=click.IntRange(10, 1_000_000),
-    help="What it answers to one address, or about one board.",
-)
-@pins_options
-@with_output
-def configure(
-    out: Output,
-    /,
-    url: str,
-    home: Path,
-    founding: str | None,
-    max_boards: int | None,
-    requests_per_s: int | None,
-    **named: Any,
-) -> None:
-    """Set what your trust service takes on and answers; boards that are there already stay.
-
-    What is not named stays as it is.
-
-    \b
-    Example:
-      accord service configure --url https://trust.example:8443 --trust service.json --home me \\
-        --founding owner
-    """
-    from accord.client import AttestedService, Founding
-    from accord.errors import NotClaimedError
-    from accord.identity import FileIdentity
-
-    owner = FileIdentity.load(home)
-    with AttestedService.attest(url, _pins_needed(named)) as service:
-        config = service.configure(
-            owner,
-            founding=None if founding is None else Founding(founding),
-            max_boards=max_boards,
-            requests_per_s=requests_per_s,
-        )
-        held = service.owner().claim
-        if held is None:
-            raise NotClaimedError
-        _show_owner(out, service.identity, held, config)
-
-
-def _pins_needed(named: dict[str, Any]) -> ServicePins:
-    pins = read_pins(**named)
-    if pins is None:
-        raise click.UsageError("say which service is meant: --trust, --measurement or --identity")
-    return pins
-
-
-def _show_owner(out: Output, service: str, held: ServiceClaim, config: ServiceConfig) -> None:
-    owner = held.owner
-    out.result(
-        {
-            "service": service,
-            "owner": owner.to_json(),
-            "founding": config.founding.value,
-            "max_boards": config.max_boards,
-            "requests_per_s": config.requests_per_s,
-        },
-        [
-            f"service   {service}",
-            f"owner     {owner.name}, {owner.verify_key.key_id}",
-            f"founding  {config.founding.value}, at most {config.max_boards} boards",
-            f"requests  {config.requests_per_s} a second for one address or board",
-        ],
     )

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from accord.cli._output import Output, table
 from accord.encoding import JSONValue, format_time
 
 if TYPE_CHECKING:
-    from accord.witness import Examiner, WatchedLog, WitnessKey
+    from accord.witness import Examiner, FormerKey, WatchedLog, WitnessKey
 
 MAX_PORT = 65535
 DEFAULT_PORT = 8460
@@ -81,7 +82,8 @@ def add(
     """Begin to witness a log: a board's, or any other in C2SP's formats.
 
     A board's service is attested as the board's founders demand, and says which key signs its
-    log. Adding a log again changes nothing; a key is never exchanged.
+    log. For a board that is known this changes the address of its service, and nothing else:
+    not the key, see `accord witness rekey`, and not how far its log was cosigned.
 
     \b
     Examples:
@@ -101,9 +103,51 @@ def add(
     store = WitnessStore(folder)
     try:
         kept = store.add(log)
+        names = [item for item in store.logs() if log.board and item.board == log.board]
+        # Where members resolved a fork the log goes on under another name.
+        kept = next((item for item in names if not item.retired), kept)
+        former = store.former_keys(kept.origin)
     finally:
         store.close()
-    out.result(_log_json(kept), f"witnessing {kept.origin}, signed by {kept.key.key_id}")
+    if kept.key != log.key:
+        out.warn(
+            f"the service signs with {log.key.key_id}: `accord witness serve --replay` follows "
+            "the log to that key, or name it with `accord witness rekey`"
+        )
+    out.result(_log_json(kept, former), f"witnessing {kept.origin}, signed by {kept.key.key_id}")
+
+
+@group.command()
+@_folder
+@click.option("--origin", required=True, help="The origin line of a log that is witnessed.")
+@click.option("--vkey", required=True, help="Verifier key with which the log goes on.")
+@with_output
+def rekey(out: Output, folder: Path, origin: str, vkey: str) -> None:
+    """Name the key with which a log goes on, on your own word.
+
+    For logs whose operator announced a new key, and for boards that were recovered on another
+    machine: a witness that serves with --replay finds that out by itself, from the members'
+    signatures. Here nothing is proved: compare the key with what other members see. What was
+    cosigned is kept, and must be continued. The earlier key stays in `accord witness status`.
+
+    \b
+    Example:
+      accord witness rekey witness --origin example.com/log --vkey example.com/log+a1b2c3d4+AQ…
+    """
+    from accord.ledger import parse_vkey
+    from accord.witness import WitnessKey, WitnessStore
+
+    WitnessKey.load(folder)
+    name, key = parse_vkey(vkey)
+    store = WitnessStore(folder)
+    try:
+        kept = store.rekey(origin, name, key)
+        former = store.former_keys(origin)
+    finally:
+        store.close()
+    out.result(
+        _log_json(kept, former), f"{kept.origin} goes on at {kept.size}, signed by {key.key_id}"
+    )
 
 
 def _any_log(vkey: str, origin: str | None) -> WatchedLog:
@@ -121,13 +165,14 @@ def _any_log(vkey: str, origin: str | None) -> WatchedLog:
 
 def _board_log(service: str, board: str) -> WatchedLog:
     from accord.client import TrustSession
-    from accord.release import LOG_NAME, log_origin
+    from accord.release import log_origin
     from accord.witness import WatchedLog
 
     digest = read_digest(board, option="--board")
     with TrustSession.open(service, digest) as session:
         key = session.keyset.verify_key
-    return WatchedLog(log_origin(digest), LOG_NAME, key, digest, service)
+    origin = log_origin(digest)
+    return WatchedLog(origin, origin, key, digest, service)
 
 
 @group.command()
@@ -204,6 +249,9 @@ def _examiner(key: WitnessKey) -> Examiner:
 def status(out: Output, folder: Path) -> None:
     """Show what the witness in DIR cosigned last, also while it serves.
 
+    RETIRED is a log that goes on under another name since its members resolved a fork, FORKED
+    one that showed two histories.
+
     \b
     Example: accord witness status witness
     """
@@ -212,28 +260,43 @@ def status(out: Output, folder: Path) -> None:
     key = WitnessKey.load(folder)
     store = WitnessStore(folder)
     try:
-        logs = store.logs()
+        logs = [(log, store.former_keys(log.origin)) for log in store.logs()]
     finally:
         store.close()
-    for log in logs:
+    for log, _ in logs:
         if log.other:
             out.warn(f"{log.origin} has two histories: both signed checkpoints are in --json")
-    rows = [(log.origin, log.size, log.root.hex()[:16], _when(log) or "never") for log in logs]
+    rows = [
+        (log.origin, log.size, log.root.hex()[:16], _when(log.time) or "never", _state(log))
+        for log, _ in logs
+    ]
     out.result(
-        {**_public(key), "logs": [_log_json(log) for log in logs]},
+        {**_public(key), "logs": [_log_json(log, former) for log, former in logs]},
         [
             f"witness  {key.name}",
             f"vkey     {key.vkey}",
-            *table(("LOG", "SIZE", "ROOT", "COSIGNED"), rows),
+            *table(("LOG", "SIZE", "ROOT", "COSIGNED", "STATE"), rows),
+            *(_former_line(item) for _, former in logs for item in former),
         ],
     )
 
 
-def _when(log: WatchedLog) -> str | None:
-    return format_time(datetime.fromtimestamp(log.time, UTC)) if log.note else None
+def _when(time: int) -> str | None:
+    return format_time(datetime.fromtimestamp(time, UTC)) if time else None
 
 
-def _log_json(log: WatchedLog) -> dict[str, JSONValue]:
+def _state(log: WatchedLog) -> str:
+    if log.retired:
+        return "RETIRED"
+    return "FORKED" if log.other else "watched"
+
+
+def _former_line(former: FormerKey) -> str:
+    who = "you named the next one" if former.by_hand else "the log names the next one"
+    return f"{former.origin} was signed by {former.key.key_id} up to {former.size}: {who}"
+
+
+def _log_json(log: WatchedLog, former: Sequence[FormerKey]) -> dict[str, JSONValue]:
     from accord.ledger import vkey
 
     return {
@@ -244,7 +307,18 @@ def _log_json(log: WatchedLog) -> dict[str, JSONValue]:
         "service": log.service or None,
         "size": log.size,
         "root": log.root.hex(),
-        "cosigned": _when(log),
+        "cosigned": _when(log.time),
         "checkpoint": log.note.decode() or None,
         "contradiction": log.other.decode() or None,
+        "retired": log.retired,
+        "former_keys": [
+            {
+                "key": item.key.key_id,
+                "vkey": vkey(item.name, item.key),
+                "size": item.size,
+                "cosigned": _when(item.time),
+                "by_hand": item.by_hand,
+            }
+            for item in former
+        ],
     }

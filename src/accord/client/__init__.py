@@ -23,6 +23,14 @@ from accord.client._claim import (
     verify_claim,
     verify_config,
 )
+from accord.client._fork import Resolution
+from accord.client._handover import (
+    fetch_package,
+    follow,
+    follow_board,
+    hand_over,
+    next_service,
+)
 from accord.client._home import MemberHome
 from accord.client._members import (
     import_identity,
@@ -42,7 +50,13 @@ from accord.client._recovery import (
     see_recovery,
 )
 from accord.client._secrets import deposit_secret, rotate_secret
-from accord.client._service import NO_BOARD, AttestedService, OwnerInfo, ServicePins
+from accord.client._service import (
+    NO_BOARD,
+    AttestedService,
+    Counter,
+    OwnerInfo,
+    ServicePins,
+)
 from accord.client._session import TrustSession
 from accord.client._votes import (
     find_proposal,
@@ -64,10 +78,12 @@ __all__ = [
     "Auditor",
     "BackupHeader",
     "Check",
+    "Counter",
     "Founding",
     "MemberHome",
     "OwnerInfo",
     "RecoveryOffer",
+    "Resolution",
     "Seen",
     "SeenRecovery",
     "ServiceClaim",
@@ -81,15 +97,20 @@ __all__ = [
     "check_by_program",
     "deposit_secret",
     "download_backup",
+    "fetch_package",
     "find_proposal",
     "find_same",
     "find_stop",
+    "follow",
+    "follow_board",
     "give_share",
+    "hand_over",
     "import_identity",
     "issue_token",
     "load_ring_entry",
     "load_tls",
     "next_ballot",
+    "next_service",
     "offer_asset",
     "open_board",
     "own_share",

@@ -175,15 +175,21 @@ def must_be_worth(session: TrustSession, terms: Terms, asset: str) -> None:
         )
 
 
-def withdraw_asset(home: MemberHome, session: TrustSession, machine: Machine, name: str) -> int:
-    """Withdraws the member's asset; withdrawing twice changes nothing. Returns the index."""
+def withdraw_asset(
+    home: MemberHome, session: TrustSession, machine: Machine, name: str, *, erase: bool = False
+) -> int:
+    """Withdraws the member's asset; withdrawing twice changes nothing. Returns the index.
+
+    With ``erase`` the trust service erases keys or values that came with all its offers, and
+    once more where that was said before: an earlier answer may have been lost.
+    """
     asset = f"{home.name}/{name}"
     record = machine.board.assets.get(asset)
     if record is None:
         raise UnknownAssetError(asset=asset)
-    if record.withdrawn:
+    if record.withdrawn and not erase:
         return machine.board.recorded[record.latest]
-    withdrawal = AssetWithdrawal(session.board, asset, record.latest)
+    withdrawal = AssetWithdrawal(session.board, asset, record.latest, erase)
     envelope = sign_statement("asset-withdrawal", withdrawal.to_json(), [home.identity.signer])
     return session.submit(envelope)
 

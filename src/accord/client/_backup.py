@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
@@ -18,9 +19,10 @@ from accord.encoding import (
     parse_canonical_json,
     parse_digest,
 )
-from accord.errors import BackupDamagedError, NotCosignedError
+from accord.errors import BackupDamagedError, NotCosignedError, SignatureInvalidError
+from accord.identity import VerifyKey
 from accord.ledger import Ledger, verify_checkpoint
-from accord.release import LOG_NAME, Machine, log_origin
+from accord.release import Machine, log_origin
 
 ID_BYTES = HASH_BYTES = 32
 MAX_NOTE = 1 << 16
@@ -99,9 +101,7 @@ def verify_backup(header: BackupHeader, ledger: Ledger, machine: Machine) -> Non
     # (1) The log's own key signed a checkpoint over all of it, under its present name.
     if machine.log_key is None or machine.board.board != header.board:
         raise BackupDamagedError(detail="it holds another log")
-    note, key = header.checkpoint, machine.log_key
-    origin = log_origin(header.board, machine.board.generation(ledger.size))
-    ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
+    note, key = header.checkpoint, _signer(header, ledger, machine)
     # (2) The header, which members are shown, says the same.
     if (ledger.size, ledger.root()) != (header.size, header.root):
         raise BackupDamagedError(detail="its header is of another log")
@@ -111,6 +111,19 @@ def verify_backup(header: BackupHeader, ledger: Ledger, machine: Machine) -> Non
             verify_cosigned(note, ledger=ledger, machine=machine, key=key)
         except NotCosignedError as exc:
             raise BackupDamagedError(detail=exc) from exc
+
+
+def _signer(header: BackupHeader, ledger: Ledger, machine: Machine) -> VerifyKey:
+    """Whose checkpoint over the whole log it is: after a hand-over also who wrote that."""
+    note = header.checkpoint
+    origin = log_origin(header.board, machine.board.generation(ledger.size))
+    *others, last = machine.closing_keys
+    for key in others:
+        with suppress(SignatureInvalidError):
+            ledger.verify_complete(verify_checkpoint(note, origin=origin, name=origin, key=key))
+            return key
+    ledger.verify_complete(verify_checkpoint(note, origin=origin, name=origin, key=last))
+    return last
 
 
 def reseal_context(board: Digest, boot: bytes, member: str) -> JSONValue:

@@ -100,6 +100,9 @@ class ServiceConfig:
     requests_per_s: int = REQUESTS_PER_S
     """What it answers to one address, or for one board; half of it to one key."""
 
+    counter: int | None = None
+    """The value of its counter at which the owner takes the store for the latest one."""
+
     @classmethod
     def from_fields(cls, fields: Fields) -> ServiceConfig:
         """Reads and ends ``fields``. Raises ``MalformedError``."""
@@ -112,12 +115,13 @@ class ServiceConfig:
             fields.integer("requests_per_s", minimum=10, maximum=MAX_REQUESTS_PER_S)
             if fields.has("requests_per_s")
             else REQUESTS_PER_S,
+            fields.integer("counter", minimum=0) if fields.has("counter") else None,
         )
         fields.end()
         return config
 
     def to_json(self) -> JSONValue:
-        return {
+        document: dict[str, JSONValue] = {
             "schema": self.SCHEMA,
             "service": self.service,
             "sequence": self.sequence,
@@ -125,6 +129,7 @@ class ServiceConfig:
             "max_boards": self.max_boards,
             "requests_per_s": self.requests_per_s,
         }
+        return document if self.counter is None else {**document, "counter": self.counter}
 
 
 def verify_config(envelope: Envelope, owner: VerifyKey) -> ServiceConfig:

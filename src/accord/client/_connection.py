@@ -186,14 +186,14 @@ class Connection:
             self._http.close()
             raise UnreachableError(url=self.url, detail=str(exc) or type(exc).__name__) from exc
 
-    def download(self, path: str) -> Iterator[bytes]:
+    def download(self, path: str, headers: dict[str, str] | None = None) -> Iterator[bytes]:
         """The body of an answer, however long it is, piece by piece.
 
         Raises ``UnreachableError``, also where it was cut off, or the error that is reported.
         """
         with self._reported():
             self.open()
-            self._http.request("GET", path)
+            self._http.request("GET", path, headers=headers or {})
             answer = self._http.getresponse()
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 raise from_problem(parse_reply(answer.read(MAX_REPLY_BYTES)))

@@ -11,7 +11,7 @@ from accord.board import WitnessPolicy, required
 from accord.errors import NotCosignedError
 from accord.identity import VerifyKey
 from accord.ledger import Ledger, cosignatures, verify_checkpoint
-from accord.release import LOG_NAME, Machine, log_origin
+from accord.release import Machine, log_origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def verify_cosigned(
     board = machine.board
     # (1) It is of this log.
     origin = origin_of(note, machine)
-    checkpoint = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key)
+    checkpoint = verify_checkpoint(note, origin=origin, name=origin, key=key)
     # (2) The log that was replayed starts with what it covers.
     ledger.verify_extends(checkpoint)
     # (3) Of every policy that counts, a quorum of groups has signed it.

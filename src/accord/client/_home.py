@@ -12,13 +12,19 @@ from pathlib import Path
 
 from accord.board import Genesis, witness_changes
 from accord.client._cosigned import Cosigned, origin_of, verify_cosigned
+from accord.client._fork import Resolution, find_resolution
 from accord.client._session import TrustSession
-from accord.encoding import Fields, JSONValue, base64_encode, canonical_json, parse_json
-from accord.errors import NoBoardError, NotCosignedError, SignatureInvalidError
+from accord.encoding import Digest, Fields, JSONValue, base64_encode, canonical_json, parse_json
+from accord.errors import (
+    NoBoardError,
+    NotConfirmedError,
+    NotCosignedError,
+    SignatureInvalidError,
+)
 from accord.identity import PRIVATE, FileIdentity, write_whole
-from accord.ledger import Ledger, verify_checkpoint
+from accord.ledger import Checkpoint, Ledger, verify_checkpoint
 from accord.policy import AttestationVariant
-from accord.release import LOG_NAME, Machine
+from accord.release import Machine
 
 _SCHEMA = "accord.board-context.v1"
 _FILE = "board.json"
@@ -88,7 +94,7 @@ class MemberHome:
 
         A service that was rolled back, or that shows each member another log, is noticed here
         by everybody who saw more. So is one that the members replaced, before anything else is
-        said to it. Raises LED errors, or ``ServiceDismissedError``.
+        said to it. Raises LED errors, ``ServiceDismissedError`` or ``BoardMovedError``.
         """
         with self._alone():
             # Fetched first: the log that follows covers it.
@@ -100,6 +106,7 @@ class MemberHome:
             _remember(self.identity.home, machine)
             self._keep_cosigned(session, cosigned, ledger, machine)
         session.require_accepted(machine)
+        session.require_here(machine)
         return ledger, machine, note
 
     @property
@@ -173,20 +180,59 @@ class MemberHome:
         Its checkpoint may be by a key that the log had before a recovery. Raises
         ``LogSizeError``, ``ConsistencyError``, or ``SignatureInvalidError`` for another key.
         """
-        path = self.identity.home / _CHECKPOINT
-        if not path.exists():
-            return
-        note = path.read_bytes()
-        origin = origin_of(note, machine)
-        for key in machine.log_keys:
-            try:
-                seen = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key)
-            except SignatureInvalidError:
-                if key == machine.log_keys[-1]:
-                    raise
-                continue
+        seen = self._seen(_CHECKPOINT, machine)
+        if seen is not None:
             ledger.verify_extends(seen)
-            return
+
+    def _seen(self, name: str, machine: Machine) -> Checkpoint | None:
+        """A checkpoint that this home keeps. Raises ``SignatureInvalidError``."""
+        path = self.identity.home / name
+        note = path.read_bytes() if path.exists() else b""
+        if not note:
+            return None
+        origin = origin_of(note, machine)
+        for key in machine.log_keys[:-1]:
+            with suppress(SignatureInvalidError):
+                return verify_checkpoint(note, origin=origin, name=origin, key=key)
+        return verify_checkpoint(note, origin=origin, name=origin, key=machine.log_keys[-1])
+
+    def follow_fork(
+        self, session: TrustSession, *, abandoned: Ledger | None = None, vote: Digest | None = None
+    ) -> Resolution:
+        """The vote that abandoned what this home had seen; with its digest the home follows it.
+
+        ``abandoned`` is the other history, where somebody still shows it. On a witnessed board a
+        quorum must have seen the vote. What was kept of the other history stays in the home.
+
+        Raises what `find_resolution` and `read` raise, or ``NotConfirmedError``.
+        """
+        with self._alone():
+            cosigned = session.cosigned_note() if self._witnessed else None
+            ledger, machine, note = session.read_log(self.identity.signer)
+            session.require_accepted(machine)
+            kept = (self._seen(_CHECKPOINT, machine), self._seen(_COSIGNED, machine))
+            seen = tuple(item for item in kept if item is not None)
+            found = find_resolution(ledger, machine, seen=seen, abandoned=abandoned)
+            policy = machine.board.charter.witnesses
+            if policy is not None:
+                known = self._verified(cosigned or b"", ledger, machine, since=None)
+                if known is None or known.size <= found.index:
+                    raise NotCosignedError(index=found.index, reached=0, quorum=policy.quorum)
+            if vote is None:
+                return found
+            if vote != found.record.id:
+                raise NotConfirmedError(what="the vote")
+            self._abandon(_CHECKPOINT, note)
+            self._abandon(_COSIGNED, cosigned or b"")
+            _remember(self.identity.home, machine)
+            return found
+
+    def _abandon(self, name: str, note: bytes) -> None:
+        """Puts ``note`` in the place of one of the abandoned history, which is evidence."""
+        path = self.identity.home / name
+        if path.exists():
+            write_whole(path.with_name(f"{name}.abandoned"), path.read_bytes())
+            write_whole(path, note)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -40,22 +40,44 @@ class ServicePins:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """What the counter of a service says about its store."""
+
+    standing: str
+    value: int
+    expected: int | None
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Counter:
+        """Reads and ends ``fields``."""
+        counter = cls(
+            fields.text("standing"),
+            fields.integer("value", minimum=0),
+            fields.optional("expected", lambda name: fields.integer(name, minimum=0)),
+        )
+        fields.end()
+        return counter
+
+
+@dataclass(frozen=True, slots=True)
 class OwnerInfo:
     """What a service says about its owner."""
 
     service: Digest
     claim: ServiceClaim | None
     config: ServiceConfig
+    counter: Counter | None
 
     @classmethod
     def from_fields(cls, fields: Fields) -> OwnerInfo:
         """Reads and ends ``fields``."""
         service = fields.digest("service")
-        claim = fields.take("claim")
+        claim, counter = fields.take("claim"), fields.take("counter")
         ownership = cls(
             service,
             None if claim is None else ServiceClaim.from_fields(Fields(claim, "claim")),
             ServiceConfig.from_fields(fields.object("config")),
+            None if counter is None else Counter.from_fields(Fields(counter, "counter")),
         )
         fields.end()
         return ownership
@@ -129,8 +151,11 @@ class AttestedService:
         founding: Founding | None = None,
         max_boards: int | None = None,
         requests_per_s: int | None = None,
+        counter: int | None = None,
     ) -> ServiceConfig:
         """Sets the owner's wishes; ``None`` keeps what is in force.
+
+        ``counter`` is the value at which its store is taken for the latest one.
 
         Raises ``ClaimInvalidError`` or ``NotClaimedError``.
         """
@@ -141,6 +166,7 @@ class AttestedService:
             now.founding if founding is None else founding,
             now.max_boards if max_boards is None else max_boards,
             now.requests_per_s if requests_per_s is None else requests_per_s,
+            counter,
         )
         return ServiceConfig.from_fields(
             self._send("/v1/config", sign_statement(CONFIG_KIND, config.to_json(), [owner.signer]))

@@ -25,6 +25,7 @@ from accord.encoding import (
 from accord.errors import (
     AccordError,
     AppraisalError,
+    BoardMovedError,
     LogKeyError,
     NoSuchRouteError,
     ReplyError,
@@ -36,7 +37,6 @@ from accord.identity import Keyset, Signer, Statement, verify_statement
 from accord.ledger import Ledger, verify_checkpoint
 from accord.policy import AttestationVariant, Channel
 from accord.release import (
-    LOG_NAME,
     NONCE_BYTES,
     Lease,
     LeaseRequest,
@@ -146,6 +146,17 @@ class TrustSession:
             appraise(self.result.claims, machine.board.charter.service, now=datetime.now(UTC))
         except AppraisalError as exc:
             raise ServiceDismissedError(board=self.board) from exc
+
+    def require_here(self, machine: Machine) -> None:
+        """Raises ``BoardMovedError`` where the log ends with a hand-over to another service.
+
+        Or ``LogKeyError`` where it is another one's for another reason.
+        """
+        if machine.log_key == self.keyset.verify_key:
+            return
+        if machine.handover is None:
+            raise LogKeyError(index=0)
+        raise BoardMovedError(board=self.board, url=machine.handover.url)
 
     def binder(self, nonce: bytes) -> bytes | None:
         """What our own evidence for ``nonce`` must prove of the connection: nothing at level 1."""
@@ -269,20 +280,20 @@ class TrustSession:
 
         Returns ledger, state and the checkpoint note. Evidence in the log is *not* verified
         again, and a log that was rolled back as a whole looks complete: compare with an
-        earlier checkpoint. Nor is it checked that the service is still accepted. Raises LED, BRD
-        and REL errors.
+        earlier checkpoint. Nor is it checked that the service is still accepted, or that it did
+        not hand the board over at the end. Raises LED, BRD and REL errors.
         """
         pages = LogPages(lambda query: self._read(f"{self._path}/log", signer, query))
         ledger, machine = Machine.replay(pages)
         key, note = self.keyset.verify_key, pages.checkpoint
         origin = log_origin(self.board, machine.board.generation(ledger.size))
-        ledger.verify_complete(verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key))
-        if machine.board.board != self.board or machine.log_key != key:
+        ledger.verify_complete(verify_checkpoint(note, origin=origin, name=origin, key=key))
+        if machine.board.board != self.board or key not in machine.closing_keys:
             raise LogKeyError(index=0)
         return ledger, machine, note
 
-    def read_entries(self, signer: Signer, *, start: int, size: int) -> Iterator[bytes]:
-        """The entries from ``start`` to ``size``, of which nothing is verified here."""
+    def read_entries(self, signer: Signer, *, start: int, size: int | None) -> Iterator[bytes]:
+        """The entries from ``start`` to ``size``, or to all there are; nothing is verified here."""
 
         def fetch(query: str) -> bytes:
             return self._read(f"{self._path}/log", signer, query)

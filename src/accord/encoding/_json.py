@@ -66,6 +66,36 @@ def _dumps(value: JSONValue) -> bytes:
     return text.encode() if text.isascii() else rfc8785.dumps(value)
 
 
+class _RefusedError(Exception):
+    """JSON that is fine for others and not for us."""
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise _RefusedError(detail)
+
+
+def _pairs(items: list[tuple[str, JSONValue]]) -> dict[str, JSONValue]:
+    seen = dict(items)
+    if len(seen) != len(items):
+        [(key, _)] = Counter(key for key, _ in items).most_common(1)
+        _refuse(f"key {key!r} appears twice")
+    return seen
+
+
+def _integer(text: str) -> int:
+    if len(text) > len(str(-(2**53))) or abs(int(text)) > 2**53 - 1:
+        _refuse("an integer is beyond 2**53")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs,
+    parse_float=lambda text: _refuse(f"{text} is not an integer"),
+    parse_int=_integer,
+    parse_constant=lambda text: _refuse(f"{text} is not JSON"),
+)
+
+
 def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JSONValue:
     """The value of a JSON document; duplicate keys, floats and other constants are refused.
 
@@ -74,34 +104,14 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT_BYTES) -> JS
     """
     if len(data) > limit:
         raise TooLargeError(what=what, limit=limit)
-
-    def refuse(detail: str) -> NoReturn:
-        raise MalformedError(what=what, detail=detail)
-
-    def pairs(items: list[tuple[str, JSONValue]]) -> dict[str, JSONValue]:
-        seen = dict(items)
-        if len(seen) != len(items):
-            [(key, _)] = Counter(key for key, _ in items).most_common(1)
-            refuse(f"key {key!r} appears twice")
-        return seen
-
-    def integer(text: str) -> int:
-        if len(text) > len(str(-(2**53))) or abs(int(text)) > 2**53 - 1:
-            refuse("an integer is beyond 2**53")
-        return int(text)
-
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=pairs,
-            parse_float=lambda text: refuse(f"{text} is not an integer"),
-            parse_int=integer,
-            parse_constant=lambda text: refuse(f"{text} is not JSON"),
-        )
+        value = _DECODER.decode(data.decode("utf-8"))
         if b"\\u" in data:
             _refuse_half_pairs(value, what)
     except UnicodeDecodeError as exc:
         raise MalformedError(what=what, detail=f"not UTF-8 at byte {exc.start}") from exc
+    except _RefusedError as exc:
+        raise MalformedError(what=what, detail=exc) from exc
     except json.JSONDecodeError as exc:
         raise MalformedError(what=what, detail=f"not JSON at byte {exc.pos}: {exc.msg}") from exc
     except RecursionError as exc:

@@ -86,3 +86,21 @@ class LogForkError(LedgerError):
 
     code = "accord-LED-031"
     hint = "nothing leaves until members decide by log.fork.resolve: see `accord board status`"
+
+
+class ForkUnresolvedError(LedgerError):
+    """no vote in this log abandons what the home has seen: {size} entries with root {root}"""
+
+    code = "accord-LED-032"
+    hint = (
+        "it is another history: keep both; if a vote abandoned it at another size, name a service "
+        "that still shows it: accord board accept-fork --abandoned-from URL"
+    )
+
+
+class NoForkSeenError(LedgerError):
+    """the log of {size} entries continues all that this home has seen"""
+
+    code = "accord-LED-033"
+    exit_code = ExitCode.FAILURE
+    hint = "there is nothing to accept: see `accord board status`"

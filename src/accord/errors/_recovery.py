@@ -12,7 +12,7 @@ class NoRecoveryPlanError(RecoveryError):
     """board {board} has no shares of a root secret"""
 
     code = "accord-RCV-001"
-    hint = "members vote for `keys.rotate`"
+    hint = "members vote for `keys.rotate`: accord board rotate-keys --threshold N"
 
 
 class BackupDamagedError(RecoveryError):
@@ -76,3 +76,34 @@ class BootChangedError(RecoveryError):
     code = "accord-RCV-009"
     exit_code = ExitCode.DENIED
     hint = "look again before giving a share: accord recovery show"
+
+
+class BoardMovedError(RecoveryError):
+    """board {board} was handed over to the trust service at {url}"""
+
+    code = "accord-RCV-020"
+    exit_code = ExitCode.DENIED
+    hint = "nothing is believed of that address before it is attested: accord service follow"
+
+
+class HandoverRefusedError(RecoveryError):
+    """the board is not handed over: {detail}"""
+
+    code = "accord-RCV-021"
+    exit_code = ExitCode.DENIED
+    hint = "begin again: accord service handover; the log is not changed by what is refused"
+
+
+class NotHandedOverError(RecoveryError):
+    """board {board} was not handed over by this service"""
+
+    code = "accord-RCV-022"
+    hint = "it is served here, or by another service: accord board show"
+
+
+class HandoverInvalidError(RecoveryError):
+    """entry {index} hands the log over against the rules: {detail}"""
+
+    code = "accord-RCV-023"
+    exit_code = ExitCode.INTEGRITY
+    hint = "the trust service that wrote it does not keep the rules; keep the log"

@@ -234,6 +234,27 @@ class UncleanVolumeError(ReleaseError):
     hint = "if that run is gone, members accept a tag: `accord volume tags`, `accord volume accept`"
 
 
+class VolumeKeptError(ReleaseError):
+    """live volume {volume} of policy {policy} is kept since {run} and cannot become ephemeral"""
+
+    code = "accord-REL-094"
+    hint = "a new version of the policy can give the ephemeral volume another name"
+
+
+class FragmentWithdrawnError(ReleaseError):
+    """policy {policy} does not supply fragment {fragment} to policy {importer} any more"""
+
+    code = "accord-REL-095"
+    hint = "a new version of the importing policy can do without it, or take what is in force"
+
+
+class FragmentMismatchError(ReleaseError):
+    """policy {importer} does not hold fragment {fragment} of policy {policy} as {version} has it"""
+
+    code = "accord-REL-096"
+    hint = "the document was changed by hand: `accord policy resolve` makes a true one"
+
+
 class TagMismatchError(ReleaseError):
     """the tag of live volume {volume} is {expected}; the commit replaces {found}"""
 

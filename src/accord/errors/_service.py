@@ -308,3 +308,27 @@ class KBSBusyError(ServiceError):
     code = "accord-SVC-075"
     exit_code = ExitCode.UNREACHABLE
     hint = "try again in a few minutes, when some have ended"
+
+
+class CounterIndexError(ServiceError):
+    """index {index} of the TPM is not this trust service's counter: {detail}"""
+
+    code = "accord-SVC-090"
+    exit_code = ExitCode.NOT_VERIFIED
+    hint = "who deleted or replaced it? docs/explanation/freshness.md says what can be done"
+
+
+class CounterNeededError(ServiceError):
+    """this store was last used with a counter, and must be started with it"""
+
+    code = "accord-SVC-091"
+    exit_code = ExitCode.USAGE
+    hint = "start it with --counter: without, nobody would notice an older copy"
+
+
+class CounterSealedError(ServiceError):
+    """the counter is at {value}, the store expects {expected}: it may be an older copy"""
+
+    code = "accord-SVC-092"
+    exit_code = ExitCode.DENIED
+    hint = "who owns the service looks at it, then: `accord service configure --accept-counter`"

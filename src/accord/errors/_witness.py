@@ -97,9 +97,14 @@ class WitnessConflictError(WitnessError):
 
 
 class LogConflictError(WitnessError):
-    """log {origin} is witnessed already, with another key or service"""
+    """log {origin} is witnessed already, as another log or with another key"""
 
     code = "accord-WIT-012"
-    hint = (
-        "a key is never exchanged by hand; with --replay a change that the log records is followed"
-    )
+    hint = "with --replay a new key that the log records is followed; else `accord witness rekey`"
+
+
+class LogRetiredError(WitnessError):
+    """log {origin} goes on under another name"""
+
+    code = "accord-WIT-013"
+    hint = "its members resolved a fork; `accord witness status` shows under which name it goes on"

@@ -37,6 +37,7 @@ class Purpose(StrEnum):
     LEASE = "lease"
     BALLOT = "ballot"
     EXCHANGE = "exchange"
+    HANDOVER = "handover"
 
 
 class Role(StrEnum):

@@ -15,6 +15,7 @@ from accord.encoding import (
     canonical_json,
     parse_canonical_json,
     pre_authentication_encoding,
+    sha256,
 )
 from accord.errors import SignatureInvalidError, UnsupportedFormatError
 from accord.identity._keys import VerifyKey
@@ -52,10 +53,8 @@ class Statement:
     body: JSONValue
     signers: frozenset[Digest]
     envelope: Envelope
-
-    @property
-    def digest(self) -> Digest:
-        return self.envelope.statement_digest
+    digest: Digest
+    """What identifies it, whoever signed it: `Envelope.statement_digest`."""
 
     def fields(self) -> Fields:
         """A strict reader over the body."""
@@ -97,4 +96,4 @@ def verify_statement(envelope: Envelope, kind: str, keys: Mapping[Digest, Verify
     # (3) Only then is the payload parsed, and it has one spelling.
     body = parse_canonical_json(envelope.payload, what=kind)
     signers = frozenset(item.key_id for item in envelope.signatures)
-    return Statement(kind, body, signers, envelope)
+    return Statement(kind, body, signers, envelope, sha256(message))

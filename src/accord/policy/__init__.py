@@ -10,10 +10,13 @@ from accord.policy._document import POLICY_SCHEMA, Policy
 from accord.policy._exports import PUBLIC, PUBLIC_KINDS, Export, read_exports
 from accord.policy._fates import Fate, carried_over
 from accord.policy._finding import Finding, Severity
+from accord.policy._fragment_uses import FragmentUse
+from accord.policy._fragments import Fragment
 from accord.policy._freshness import FreshnessMode, FreshnessRule
 from accord.policy._lint import lint
-from accord.policy._live import LiveMount, LiveVolume
+from accord.policy._live import LiveMount, LiveVolume, UpdateMode
 from accord.policy._names import owner_of, parent_name, parse_asset_name, parse_policy_name
+from accord.policy._resolve import resolve
 from accord.policy._rules import (
     AFFECTED_OWNERS,
     LINEAGE_OWNERS,
@@ -89,6 +92,8 @@ __all__ = [
     "FamilyFields",
     "Fate",
     "Finding",
+    "Fragment",
+    "FragmentUse",
     "FreshnessMode",
     "FreshnessRule",
     "InjectedFile",
@@ -110,6 +115,7 @@ __all__ = [
     "Service",
     "Severity",
     "Term",
+    "UpdateMode",
     "carried_over",
     "check_template",
     "diff",
@@ -126,6 +132,7 @@ __all__ = [
     "policy_schema",
     "read_exports",
     "read_secrets",
+    "resolve",
     "tcb_terms",
     "variant_terms",
 ]

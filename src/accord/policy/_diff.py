@@ -15,6 +15,7 @@ from accord.encoding import Digest, JSONValue, format_time
 from accord.policy._access import ANYONE, Access
 from accord.policy._document import Policy
 from accord.policy._fates import Fate, carried_over
+from accord.policy._fragments import Fragment
 from accord.policy._secret_words import FATES, export_words, secret_words
 from accord.policy._service import Channel, Network, Service
 from accord.policy._terms import sentence, visible
@@ -62,11 +63,31 @@ def facts(policy: Policy) -> Iterator[tuple[str, str]]:
         yield f"secret {name}", f"secret {name} {secret_words(spec)}"
     for name, volume in sorted(policy.volumes.items()):
         yield f"volume {name}", f"live volume {name}: {volume.words}"
+    yield from _fragment_facts(policy)
     for export in policy.exports:
         yield f"secret {export.secret}", f"the policy {export_words(export)}"
     for name, service in sorted(policy.services.items()):
         for subject, words in _service_facts(service):
             yield subject, f"service {name} {words}"
+
+
+def _fragment_facts(policy: Policy) -> Iterator[tuple[str, str]]:
+    for name, fragment in sorted(policy.fragments.items()):
+        for words in _fragment_words(fragment):
+            yield f"fragment {name}", f"fragment {name} {words}"
+
+
+def _fragment_words(fragment: Fragment) -> Iterator[str]:
+    below = " and every policy below it" if fragment.namespace else ""
+    for name in sorted(fragment.to):
+        yield f"is for services of policy {name}{below}"
+    for variant in fragment.attestation:
+        yield f"lets them run in {sentence(variant)}"
+    for variable, value in sorted(fragment.environment.items()):
+        yield f"shows them {variable}={shlex.quote(visible(value))}"
+    for file in fragment.files:
+        content = shlex.quote(visible(file.content))
+        yield f"gives them the file {_path(file.at)}, mode {file.mode}: {content}"
 
 
 def _access_facts(access: Access) -> Iterator[tuple[str, str]]:
@@ -105,6 +126,9 @@ def _service_facts(service: Service) -> Iterator[tuple[str, str]]:
     for file in service.files:
         content = shlex.quote(visible(file.content))
         yield "files", f"gets the file {_path(file.at)}, mode {file.mode}: {content}"
+    for use in service.fragments:
+        source = f"fragment {use.fragment} of policy {use.policy}, version {use.version}"
+        yield "fragments", f"says that it holds {source}"
     yield from _release_facts(service)
 
 

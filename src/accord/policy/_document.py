@@ -22,6 +22,7 @@ from accord.errors import PolicyContentError
 from accord.identity import VerifyKey
 from accord.policy._access import Access
 from accord.policy._exports import Export, read_exports
+from accord.policy._fragments import Fragment, read_fragments
 from accord.policy._freshness import FreshnessRule
 from accord.policy._live import LiveVolume, read_volumes
 from accord.policy._names import parent_name, parse_policy_name
@@ -35,6 +36,10 @@ SALT_BYTES = 16
 
 
 def _nothing() -> Mapping[str, SecretSpec]:
+    return MappingProxyType({})
+
+
+def _no_fragments() -> Mapping[str, Fragment]:
     return MappingProxyType({})
 
 
@@ -73,6 +78,9 @@ class Policy:
     volumes: Mapping[str, LiveVolume] = field(default_factory=_no_volumes)
     """What its services keep from one run to the next, by name."""
 
+    fragments: Mapping[str, Fragment] = field(default_factory=_no_fragments)
+    """Parts of services that it supplies to other policies, by name."""
+
     @classmethod
     def from_json(cls, value: JSONValue, *, where: str = "policy") -> Policy:
         """Reads a policy; whether its assets and members exist is *not* checked here.
@@ -102,13 +110,14 @@ class Policy:
             volumes=read_volumes(fields.object("volumes"))
             if fields.has("volumes")
             else _no_volumes(),
+            fragments=read_fragments(fields),
         )
         fields.end()
         policy._check(where)
         return policy
 
     def _check(self, where: str) -> None:
-        if not self.services and not self.secrets:
+        if not self.services and not self.secrets and not self.fragments:
             raise PolicyContentError(where=f"{where}.services", detail="there is no service")
         if self.namespace is not None and (self.predecessor is not None or self.parent is None):
             raise PolicyContentError(
@@ -129,6 +138,8 @@ class Policy:
             raise PolicyContentError(
                 where=f"{where}.identity", detail=f"{name} needs `authority: true` in its policy"
             )
+        if any(use.policy == self.name for use in service.fragments):
+            raise PolicyContentError(where=f"{where}.fragments", detail="one of its own policy")
         for mount in service.volumes:
             if mount.volume not in self.volumes:
                 raise PolicyContentError(
@@ -186,6 +197,8 @@ class Policy:
         document.update({name: value for name, value in optional.items() if value is not None})
         if self.volumes:
             document["volumes"] = {name: item.to_json() for name, item in self.volumes.items()}
+        if self.fragments:
+            document["fragments"] = {name: part.to_json() for name, part in self.fragments.items()}
         return document
 
     @cached_property

@@ -9,10 +9,12 @@ from accord.policy._access import ANYONE
 from accord.policy._document import Policy
 from accord.policy._fates import Fate, carried_over
 from accord.policy._finding import Finding, Severity, error, note, warning
+from accord.policy._lint_fragments import lint_fragments
 from accord.policy._lint_freshness import lint_freshness
 from accord.policy._lint_rules import lint_access, lint_people
 from accord.policy._lint_secrets import lint_secrets, lint_sharing
 from accord.policy._lint_services import lint_service
+from accord.policy._live import UpdateMode
 
 
 def lint(
@@ -38,6 +40,7 @@ def lint(
         *(_lint_update(policy, previous, members) if previous is not None else ()),
         *lint_secrets(policy),
         *(lint_sharing(policy, policies) if policies is not None else ()),
+        *(lint_fragments(policy, policies) if policies is not None else ()),
     ]
     for name, service in policy.services.items():
         found += lint_service(policy, service, f"policy.services.{name}")
@@ -103,6 +106,15 @@ def _lint_update(
             "keep `access.update`, unless the constitution alone should decide",
         )
     yield from _lint_lost(policy, previous)
+    for name in sorted(policy.volumes.keys() & previous.volumes.keys()):
+        thrown = policy.volumes[name].update is UpdateMode.EPHEMERAL
+        if thrown and previous.volumes[name].update is not UpdateMode.EPHEMERAL:
+            yield warning(
+                "volume-was-kept",
+                f"policy.volumes.{name}",
+                f"once a run has opened {name}, no service that mounts it could start any more",
+                "give the ephemeral volume another name",
+            )
 
 
 def _lint_lost(policy: Policy, previous: Policy) -> Iterator[Finding]:

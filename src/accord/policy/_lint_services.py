@@ -9,6 +9,7 @@ from accord.encoding import format_time
 from accord.policy._attestation import AttestationVariant
 from accord.policy._document import Policy
 from accord.policy._finding import Finding, note, warning
+from accord.policy._live import UpdateMode
 from accord.policy._secrets import SecretKind
 from accord.policy._service import Channel, Network, Service
 from accord.policy._templates import names_in
@@ -64,12 +65,12 @@ def _lint_reach(policy: Policy, service: Service, where: str) -> Iterator[Findin
             "leave `channel` out, unless such guests are meant",
         )
     for mount in service.volumes:
-        if not policy.volumes[mount.volume].strict:
+        if policy.volumes[mount.volume].update is UpdateMode.UNPROTECTED:
             yield note(
-                "volume-not-strict",
+                "volume-unprotected",
                 f"policy.volumes.{mount.volume}",
                 "after an unclean exit it goes on from the last tag, and nobody is asked",
-                "leave `strict` out: members then accept a tag first",
+                "leave `update` out: members then accept a tag first",
             )
     if service.identity and "identity" not in named:
         yield note(

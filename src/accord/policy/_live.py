@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Self
 
@@ -15,29 +16,48 @@ MAX_VOLUMES = 64
 """Most live volumes of one policy."""
 
 
+class UpdateMode(StrEnum):
+    """What becomes of what a run writes, from the strictest to the loosest."""
+
+    EPHEMERAL = "ephemeral"
+    """Nothing of it: each run has an empty volume under a key that no other run gets."""
+
+    PROTECTED = "protected"
+    """One history, and after an unclean exit a vote on where it goes on."""
+
+    UNPROTECTED = "unprotected"
+    """One history that goes on from the last tag, whatever an unclean exit has lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveVolume:
-    """A volume of a policy, and how a run that did not close it is dealt with."""
+    """A volume of a policy, and how what runs write to it is kept."""
 
-    strict: bool = True
-    """Whether members must accept a tag before anybody opens it again; else the last one holds."""
+    update: UpdateMode = UpdateMode.PROTECTED
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Self:
         """Reads and ends ``fields``. Raises ``MalformedError``."""
-        volume = cls(fields.flag("strict") if fields.has("strict") else True)
+        volume = cls(
+            fields.choice("update", UpdateMode) if fields.has("update") else UpdateMode.PROTECTED
+        )
         fields.end()
         return volume
 
     def to_json(self) -> JSONValue:
-        return {"strict": self.strict}
+        return {"update": self.update.value}
 
     @property
     def words(self) -> str:
         """What the mode means."""
-        if self.strict:
-            return "after an unclean exit it stays shut until a vote accepts a tag"
-        return "after an unclean exit it goes on FROM THE LAST TAG, whatever was lost"
+        return _WORDS[self.update]
+
+
+_WORDS = {
+    UpdateMode.EPHEMERAL: "each run has an empty one of its own, and NOTHING OF IT IS KEPT",
+    UpdateMode.PROTECTED: "after an unclean exit it stays shut until a vote accepts a tag",
+    UpdateMode.UNPROTECTED: "after an unclean exit it goes on FROM THE LAST TAG, whatever was lost",
+}
 
 
 @dataclass(frozen=True, slots=True)

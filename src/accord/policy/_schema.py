@@ -13,8 +13,10 @@ from accord.encoding import MAX_ITEMS, MAX_TEXT, NAME, JSONValue
 from accord.policy._access import ANYONE
 from accord.policy._attestation import ADVISORY, PARTS, TCB_STATUSES, WHOLE
 from accord.policy._document import POLICY_SCHEMA, SALT_BYTES
+from accord.policy._fragment_uses import MAX_USES
+from accord.policy._fragments import MAX_FRAGMENTS
 from accord.policy._freshness import MAX_LEASE_TTL_S, MAX_LEASE_USES, FreshnessMode
-from accord.policy._live import MAX_VOLUMES
+from accord.policy._live import MAX_VOLUMES, UpdateMode
 from accord.policy._names import ASSET, MAX_NAME, MAX_NAMES
 from accord.policy._rules import MAX_WEIGHT, SETS
 from accord.policy._schema_secrets import export_schema, secret_schemas
@@ -69,8 +71,13 @@ def policy_schema() -> Schema:
             "service": _service(),
             "input": _input(),
             "output": _output(),
-            "volume": record(
-                optional={"strict": _flag(True, "After an unclean exit it waits for a vote.")}
+            "volume": record(optional={"update": choice(UpdateMode, UpdateMode.PROTECTED)}),
+            "fragment": _fragment(),
+            "fragment-use": record(
+                required={"policy": ref("policy-name"), "fragment": ref("name")},
+                optional={
+                    "version": {**ref("digest"), "description": "`accord policy resolve` adds it."}
+                },
             ),
             "mount": record(required={"volume": ref("name"), "at": _path("/data/")}),
             "file": _file(),
@@ -125,6 +132,7 @@ def _policy() -> Schema:
             "secrets": {**secrets, "maxProperties": MAX_SECRETS},
             "exports": listed(ref("export")),
             "volumes": {**mapping(ref("volume")), "maxProperties": MAX_VOLUMES},
+            "fragments": {**mapping(ref("fragment")), "maxProperties": MAX_FRAGMENTS},
         },
     )
 
@@ -186,11 +194,7 @@ def _service() -> Schema:
             "outputs": listed(ref("output")),
         },
         optional={
-            "environment": {
-                "type": "object",
-                "additionalProperties": ref("text"),
-                "propertyNames": {"pattern": f"^{VARIABLE.pattern}$"},
-            },
+            "environment": _variables(),
             "workdir": {**_path("/", MAX_TEXT), "default": "/tmp"},  # noqa: S108 - within the shield
             "network": choice(Network, Network.NONE),
             "timeout_s": {**integer(1, MAX_TIMEOUT_S), "default": 3600},
@@ -201,6 +205,27 @@ def _service() -> Schema:
             "lease_s": integer(MIN_LEASE_S, MAX_LEASE_S),
             "totp": {**ref("name"), "description": "Secret of the second factor."},
             "volumes": {**listed(ref("mount")), "description": "Live volumes of the policy."},
+            "fragments": {**listed(ref("fragment-use")), "maxItems": MAX_USES},
+        },
+    )
+
+
+def _variables() -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": ref("text"),
+        "propertyNames": {"pattern": f"^{VARIABLE.pattern}$"},
+    }
+
+
+def _fragment() -> Schema:
+    return record(
+        required={"to": listed(ref("policy-name"), least=1, unique=True)},
+        optional={
+            "namespace": _flag(False, "Policies below those in `to` may take it, too."),
+            "attestation": listed(ref("variant")),
+            "environment": _variables(),
+            "files": listed(ref("file")),
         },
     )
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from accord.encoding import Digest, Fields, JSONValue
 from accord.errors import MalformedError, PolicyContentError
 from accord.policy._attestation import AttestationVariant
+from accord.policy._fragment_uses import FragmentUse, read_uses
 from accord.policy._live import LiveMount
 from accord.policy._names import parse_asset_name
 
@@ -164,6 +165,9 @@ class Service:
     volumes: tuple[LiveMount, ...] = ()
     """Live volumes of the policy that it reads and writes."""
 
+    fragments: tuple[FragmentUse, ...] = ()
+    """What of it comes from other policies; that it does is *not* known before a release."""
+
     @classmethod
     def from_fields(cls, fields: Fields) -> Service:
         """Reads and ends ``fields``. Raises ``MalformedError`` or ``PolicyContentError``."""
@@ -172,7 +176,7 @@ class Service:
         service = cls(
             attestation=tuple(map(AttestationVariant.from_fields, fields.objects("attestation"))),
             command=fields.texts("command"),
-            environment=_environment(environment),
+            environment=read_environment(environment),
             workdir=fields.text("workdir") if fields.has("workdir") else "/tmp",  # noqa: S108
             network=fields.choice("network", Network) if fields.has("network") else Network.NONE,
             timeout_s=_optional_integer(fields, "timeout_s", 1, MAX_TIMEOUT_S) or 3600,
@@ -185,6 +189,7 @@ class Service:
             lease_s=_optional_integer(fields, "lease_s", MIN_LEASE_S, MAX_LEASE_S),
             totp=fields.optional("totp", fields.name),
             volumes=tuple(map(_mount, fields.objects("volumes"))) if fields.has("volumes") else (),
+            fragments=read_uses(fields),
         )
         fields.end()
         service._check(fields.where)
@@ -265,6 +270,8 @@ class Service:
             document["totp"] = self.totp
         if self.volumes:
             document["volumes"] = [item.to_json() for item in self.volumes]
+        if self.fragments:
+            document["fragments"] = [use.to_json() for use in self.fragments]
         return document
 
 
@@ -296,7 +303,8 @@ def _plain(text: str) -> bool:
     return str(path) == text and ".." not in path.parts and not set("\n\r\t") & set(text)
 
 
-def _environment(fields: Fields | None) -> Mapping[str, str]:
+def read_environment(fields: Fields | None) -> Mapping[str, str]:
+    """Variables and their values. Raises ``MalformedError`` or ``PolicyContentError``."""
     if fields is None:
         return MappingProxyType({})
     values = {}

@@ -10,7 +10,6 @@ from accord.release._consent import (
     used_assets,
 )
 from accord.release._documents import (
-    LOG_NAME,
     NONCE_BYTES,
     TOKEN_BYTES,
     LeaseRequest,
@@ -54,6 +53,14 @@ from accord.release._grant import (
     asset_key_context,
     grant_context,
     output_key_context,
+)
+from accord.release._handover import (
+    MAX_HANDOVER_URL,
+    PACKAGE_KEY_PURPOSE,
+    Handover,
+    HandoverOffer,
+    HandoverRequest,
+    package_context,
 )
 from accord.release._lineage import (
     LINEAGE_TYPE,
@@ -112,11 +119,12 @@ __all__ = [
     "EXPORT_PURPOSE",
     "GRANT_PURPOSE",
     "LINEAGE_TYPE",
-    "LOG_NAME",
+    "MAX_HANDOVER_URL",
     "MAX_SEALED_SHARE",
     "MAX_UPDATES",
     "NONCE_BYTES",
     "OUTPUT_KEY_PURPOSE",
+    "PACKAGE_KEY_PURPOSE",
     "RESEALED_PURPOSE",
     "SHARE_PURPOSE",
     "STATEMENT_TYPE",
@@ -136,6 +144,9 @@ __all__ = [
     "GrantedInput",
     "GrantedVolume",
     "Guest",
+    "Handover",
+    "HandoverOffer",
+    "HandoverRequest",
     "Importer",
     "Ingredient",
     "Lease",
@@ -194,6 +205,7 @@ __all__ = [
     "nothing_stopped",
     "output_key_context",
     "owners_consent",
+    "package_context",
     "parse_run_id",
     "read_machine",
     "referenced_secrets",

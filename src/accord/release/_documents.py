@@ -23,9 +23,6 @@ from accord.policy import Channel, parse_policy_name
 NONCE_BYTES = 32
 TOKEN_BYTES = 32
 
-LOG_NAME = "accord-trust-service"
-"""Name of the log key in signed notes."""
-
 _SIGNATURE_BYTES = 64
 _LEASE_REQUEST = "lease-request"
 _RUN = re.compile(r"run-[0-9a-f]{32}")

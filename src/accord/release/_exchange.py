@@ -14,7 +14,7 @@ from accord.identity import Keyset, VerifyKey
 from accord.policy import Policy, parse_policy_name
 from accord.release._consent import still_shares
 from accord.release._documents import NONCE_BYTES, exchange_binding
-from accord.release._grant import KEY_BYTES, MAX_SECRET
+from accord.release._grant import MAX_SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,22 @@ class SecretExport:
     policy_digest: Digest
     secret: str
     importer: Importer
-    log_key: VerifyKey
-    """Of the other trust service."""
+    keyset: Keyset
+    """Of the other trust service; it signs its log with the first of these keys."""
 
     nonce: bytes
     evidence: Digest
+
+    @property
+    def log_key(self) -> VerifyKey:
+        return self.keyset.verify_key
+
+    @property
+    def binding(self) -> Binding:
+        """What its evidence must say."""
+        return exchange_binding(
+            self.board, self.importer.policy_digest, self.secret, self.keyset, self.nonce
+        )
 
     @classmethod
     def from_fields(cls, fields: Fields) -> SecretExport:
@@ -120,7 +131,7 @@ class SecretExport:
             policy_digest=fields.digest("policy_digest"),
             secret=fields.name("secret"),
             importer=Importer.from_fields(fields.object("importer")),
-            log_key=VerifyKey(fields.data("log_key", size=KEY_BYTES)),
+            keyset=Keyset.from_fields(fields.object("keyset")),
             nonce=fields.data("nonce", size=NONCE_BYTES),
             evidence=fields.digest("evidence"),
         )
@@ -135,7 +146,7 @@ class SecretExport:
             "policy_digest": self.policy_digest,
             "secret": self.secret,
             "importer": self.importer.to_json(),
-            "log_key": base64_encode(self.log_key.raw),
+            "keyset": self.keyset.to_json(),
             "nonce": base64_encode(self.nonce),
             "evidence": self.evidence,
         }

@@ -150,7 +150,7 @@ def decide(
         )
     # (8) No live volume that it opens is as an unclean exit has left it, unless that is accepted.
     volumes = volumes_to_open(
-        board, policy, service, lambda _: "vol-" + entropy(RUN_ID_BYTES).hex()
+        board, policy, service, run=run, new_id=lambda _: "vol-" + entropy(RUN_ID_BYTES).hex()
     )
     step = _password_step(machine, policy, service, request, check_password)
     release = Release(

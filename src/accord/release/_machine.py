@@ -11,16 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Mutable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from accord.board import (
-    BoardState,
-    verify_genesis,
-)
-from accord.encoding import (
-    Digest,
-    Envelope,
-    Fields,
-    parse_canonical_json,
-)
+from accord.board import BoardState, verify_genesis
+from accord.encoding import Digest, Envelope, Fields, parse_canonical_json
 from accord.errors import (
     DuplicateStatementError,
     GenesisError,
@@ -29,18 +21,13 @@ from accord.errors import (
     UnknownRunError,
     WrongBoardError,
 )
-from accord.identity import (
-    Keyset,
-    Statement,
-    VerifyKey,
-    statement_kind,
-    verify_statement,
-)
+from accord.identity import Keyset, Statement, VerifyKey, statement_kind, verify_statement
 from accord.ledger import Entry, Ledger
 from accord.policy import Policy, owner_of
 from accord.release._check import check_release, check_renewal, check_run
 from accord.release._documents import ServiceStart
 from accord.release._exchange import SecretExport, shared_policy
+from accord.release._handover import Handover, check_handover
 from accord.release._records import Release, Renewal
 from accord.release._references import password_source
 from accord.release._reservations import Reserved, UseReservation, reserve, reserved_for
@@ -59,6 +46,7 @@ _BY_SERVICE = frozenset(
     {
         "enactment",
         "export",
+        "handover",
         "release",
         "renewal",
         "resource-release",
@@ -88,7 +76,10 @@ class Machine:
     """Of the root secret in force, as soon as the trust service has split it."""
 
     former_keys: list[VerifyKey] = field(default_factory=list)
-    """Log keys before this one: each recovery on another machine begins with a new one."""
+    """Log keys before this one: each recovery, and each hand-over, begins with a new one."""
+
+    handover: Handover | None = None
+    """The latest one: what the log's key before it said last."""
 
     reservations: dict[tuple[str, str], Reserved] = field(default_factory=dict)
     """By policy and service, what the current start of the trust service has reserved."""
@@ -252,6 +243,13 @@ class Machine:
         check_recovery(self.board, self.root_shares, recovery, index=index)
         self._pass_on(recovery.keyset.verify_key)
 
+    def _hand_over(self, statement: Statement, index: int, _time: datetime) -> None:
+        handover = Handover.from_fields(statement.fields())
+        self._must_be_here(handover.board)
+        check_handover(self.board, self.log_key, handover, index=index)
+        self.handover = handover
+        self._pass_on(handover.key)
+
     def _pass_on(self, key: VerifyKey) -> None:
         """From the next entry on, ``key`` is the log's."""
         if self.log_key is not None and self.log_key != key:
@@ -263,6 +261,15 @@ class Machine:
     def log_keys(self) -> tuple[VerifyKey, ...]:
         """Every key that has signed checkpoints of this log, the present one first."""
         return (*([] if self.log_key is None else [self.log_key]), *reversed(self.former_keys))
+
+    @property
+    def closing_keys(self) -> tuple[VerifyKey, ...]:
+        """Who may sign a checkpoint over exactly this log: after a hand-over also who wrote it.
+
+        Once the new key has signed its first entry it is the only one.
+        """
+        fresh = self.keyset is None or self.keyset.verify_key != self.log_key
+        return self.log_keys[: 2 if fresh else 1]
 
     def _release(self, statement: Statement, index: int, time: datetime) -> None:
         release = Release.from_fields(statement.fields())
@@ -386,4 +393,5 @@ _OWN: dict[str, Callable[[Machine, Statement, int, datetime], None]] = {
     "export": Machine._export,  # noqa: SLF001
     "root-shares": Machine._split,  # noqa: SLF001
     "recovery": Machine._recover,  # noqa: SLF001
+    "handover": Machine._hand_over,  # noqa: SLF001
 }

@@ -19,6 +19,7 @@ from accord.encoding import (
 from accord.identity import VerifyKey
 from accord.release._documents import NONCE_BYTES, ServiceStart
 from accord.release._grant import KEY_BYTES
+from accord.release._handover import Handover
 from accord.release._machine import Machine
 from accord.release._reservations import Reserved
 from accord.release._root_shares import RootShares
@@ -43,6 +44,7 @@ def machine_to_json(machine: Machine) -> JSONValue:
         "reservations": [reserved.to_json() for reserved in machine.reservations.values()],
         "log_key": None if machine.log_key is None else base64_encode(machine.log_key.raw),
         "former_keys": [base64_encode(key.raw) for key in machine.former_keys],
+        "handover": None if machine.handover is None else machine.handover.to_json(),
         "root_shares": None if machine.root_shares is None else machine.root_shares.to_json(),
     }
 
@@ -80,6 +82,9 @@ def read_machine(value: JSONValue) -> Machine:
         machine.log_key = VerifyKey(base64_decode(str(key), what="snapshot.log_key"))
     former = fields.blobs("former_keys", size=KEY_BYTES, most=MAX_RECORDS)
     machine.former_keys += map(VerifyKey, former)
+    handover = fields.take("handover")
+    if handover is not None:
+        machine.handover = Handover.from_fields(Fields(handover, "snapshot.handover"))
     shares = fields.take("root_shares")
     if shares is not None:
         machine.root_shares = RootShares.from_fields(Fields(shares, "snapshot.root_shares"))

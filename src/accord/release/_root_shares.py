@@ -15,8 +15,9 @@ from typing import Self
 from accord.board import BoardState, recovery_missing
 from accord.encoding import Digest, Envelope, Fields, JSONValue, base64_encode
 from accord.errors import RootSharesError, ShareInvalidError
+from accord.evidence import Binding, Purpose
 from accord.identity import Keyset, SealKey, VerifyKey, verify_statement
-from accord.release._documents import NONCE_BYTES
+from accord.release._documents import NONCE_BYTES, service_binding
 
 SHARE_PURPOSE = "root-share"
 """A share, sealed to the member who holds it."""
@@ -228,6 +229,11 @@ class Recovery:
             "root": self.root.hex(),
             "shares": [envelope.to_json() for envelope in self.shares],
         }
+
+    @property
+    def binding(self) -> Binding:
+        """What the evidence of the service that goes on must say."""
+        return service_binding(self.board, self.keyset, self.boot, Purpose.LOG)
 
     def speaker(self, state: BoardState, envelope: Envelope) -> RecoveryShare:
         """The share statement in ``envelope``, if it is a member's and about this recovery.

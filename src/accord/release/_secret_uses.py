@@ -15,6 +15,7 @@ from accord.errors import (
 )
 from accord.policy import Policy, SecretKind, SecretSpec, Service
 from accord.release._consent import still_shares
+from accord.release._fragments import fragments_agree
 from accord.release._records import SecretUse
 from accord.release._references import referenced_secrets
 
@@ -32,8 +33,10 @@ def secret_uses(
     ``peers`` holds, for imports from other trust services, the version of the exporting policy
     that the other service named; that it said so is *not* checked here.
     Raises ``ExportWithdrawnError``, ``PolicyExpiredError``, ``ExecutionStoppedError``,
-    ``UnknownAssetError`` or ``AssetKindError``.
+    ``UnknownAssetError`` or ``AssetKindError``, and, as what the service is decides which it gets,
+    ``FragmentWithdrawnError`` or ``FragmentMismatchError``.
     """
+    fragments_agree(board, policy, (service,), now=now)
     return tuple(
         _use(board, policy, name, policy.secrets[name], peers, now=now)
         for name in referenced_secrets(service)
@@ -41,7 +44,11 @@ def secret_uses(
 
 
 def secret_use(board: BoardState, policy: Policy, name: str, *, now: datetime) -> SecretUse:
-    """`secret_uses` for one secret, which another trust service cannot have. Raises likewise."""
+    """`secret_uses` for one secret, which another trust service cannot have. Raises likewise.
+
+    The fragments of all services of the policy are looked at.
+    """
+    fragments_agree(board, policy, policy.services.values(), now=now)
     return _use(board, policy, name, policy.secrets[name], {}, now=now)
 
 

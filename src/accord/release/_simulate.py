@@ -18,7 +18,7 @@ from accord.board import (
     Requirement,
     ResolveFork,
     ResumeExecution,
-    check_imports,
+    check_usable,
     needs,
 )
 from accord.encoding import Digest, JSONValue
@@ -149,7 +149,7 @@ def simulate(
     needed = needs(board, proposal)
     record = next((item for item in board.proposals.values() if item.proposal == proposal), None)
     if record is None:
-        check_imports(board, proposal)
+        check_usable(board, proposal)
     approvals = record.approvals if record else frozenset[str]()
     against = record.rejections if record else frozenset[str]()
     traces = tuple(

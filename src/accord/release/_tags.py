@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from accord.board import BoardState, TagRecord, tag_name
-from accord.encoding import Digest, Fields, JSONValue
+from accord.encoding import Digest, Fields, JSONValue, sha256
 from accord.errors import (
     LeaseEndedError,
     MalformedError,
     TagMismatchError,
     TagWriterError,
     UncleanVolumeError,
+    VolumeKeptError,
 )
-from accord.policy import Policy, Service, owner_of
+from accord.policy import Policy, Service, UpdateMode, owner_of
 from accord.release._consent import nothing_stopped, touched_assets, used_assets
 from accord.release._documents import parse_run_id
 from accord.release._records import OpenedVolume, Release
@@ -96,32 +97,50 @@ class TagCommit:
 
 
 def volumes_to_open(
-    board: BoardState, policy: Policy, service: Service, new_id: Callable[[str], str]
+    board: BoardState,
+    policy: Policy,
+    service: Service,
+    *,
+    run: str,
+    new_id: Callable[[str], str],
 ) -> tuple[OpenedVolume, ...]:
-    """What a release would open, each from the tag that its storage must show.
+    """What the release of ``run`` would open, each from the tag that its storage must show.
 
     ``new_id`` names the volumes that nobody opened before; that no other has the name is *not*
-    checked. Raises ``UncleanVolumeError``.
+    checked. Raises ``UncleanVolumeError`` or ``VolumeKeptError``.
     """
     opened = []
     for mount in service.volumes:
         record = board.tags.get(tag_name(policy.name, mount.volume))
+        mode = policy.volumes[mount.volume].update
+        if mode is UpdateMode.EPHEMERAL:
+            if record is not None:  # What members wanted kept is not left behind unnoticed.
+                raise VolumeKeptError(policy=policy.name, volume=mount.volume, run=record.run)
+            opened.append(OpenedVolume(mount.volume, _ephemeral_id(run, mount.volume), None))
+            continue
         if record is None:
             opened.append(OpenedVolume(mount.volume, new_id(mount.volume), None))
             continue
-        if policy.volumes[mount.volume].strict and not record.clean:
+        if mode is UpdateMode.PROTECTED and not record.clean:
             raise UncleanVolumeError(policy=policy.name, volume=mount.volume, run=record.run)
         opened.append(OpenedVolume(mount.volume, record.volume_id, record.tag))
     return tuple(opened)
 
 
+def _ephemeral_id(run: str, volume: str) -> str:
+    """Follows from the run, so that no two runs can have one volume, and with it one key."""
+    return "vol-" + sha256(f"{run}/{volume}".encode()).removeprefix("sha256:")[:32]
+
+
 def opens_rightly(board: BoardState, release: Release, policy: Policy, service: Service) -> bool:
     """Whether a release opens what it must, and new volumes have names of their own.
 
-    Raises ``UncleanVolumeError``.
+    Raises ``UncleanVolumeError`` or ``VolumeKeptError``.
     """
     claimed = {item.volume: item.volume_id for item in release.volumes}
-    expected = volumes_to_open(board, policy, service, lambda name: claimed.get(name, ""))
+    expected = volumes_to_open(
+        board, policy, service, run=release.run, new_id=lambda name: claimed.get(name, "")
+    )
     known = {record.volume_id for record in board.tags.values()} if expected else set()
     new = [
         item.volume_id for item in expected if tag_name(policy.name, item.volume) not in board.tags
@@ -134,6 +153,7 @@ def opened(
 ) -> Mapping[str, TagRecord]:
     """The volumes after a release that was checked: its run alone may commit from now on.
 
+    Of an ephemeral one there is no record: nobody commits to it, and nobody opens it again.
     Whatever the service uses may end up in each of them, and so may what is in the others.
     """
     if not release.volumes:
@@ -154,6 +174,7 @@ def opened(
             owners=tuple(sorted(owners)),
         )
         for item in release.volumes
+        if policy.volumes[item.volume].update is not UpdateMode.EPHEMERAL
     )
     return {record.name: record for record in records}
 
@@ -192,7 +213,7 @@ def committed(
 def _must_have_it_open(current: TagRecord | None, run: str, volume: str, *, ended: bool) -> None:
     """Raises ``TagWriterError``: of two writers, the one that opened it last goes on."""
     if current is None:
-        detail = "nobody has opened it"
+        detail = "nobody has opened it, or it is ephemeral"
     elif current.run != run:
         detail = f"{current.run} has it open, or had it last"
     elif current.clean:

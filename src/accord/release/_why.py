@@ -19,6 +19,7 @@ from accord.identity import sign_statement
 from accord.policy import Assurance, Policy, Rule, SecretKind, names_in
 from accord.release._consent import enacted_service, nothing_stopped, owners_consent, used_assets
 from accord.release._explanation import Allowance, Enacted, Explanation, Recipient
+from accord.release._fragments import is_outdated
 from accord.release._machine import Machine
 from accord.release._reservations import departure
 from accord.release._secret_uses import exporting_policy, secret_uses
@@ -152,6 +153,9 @@ def _recipient(
     factors += ["an instance token"] if service.singleton else []
     factors += ["a one-time password"] if service.totp is not None else []
     factors += [f"fresh evidence every {service.lease_s} s"] if service.lease_s else []
+    for use in service.fragments:
+        older = ", of which a newer version is in force" if is_outdated(machine.board, use) else ""
+        factors.append(f"policy {use.policy} still supplies fragment {use.fragment}{older}")
     waits_for = departure(machine.board, policy, name)
     factors += [waits_for] if waits_for else []
     return Recipient(

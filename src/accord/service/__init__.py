@@ -4,6 +4,7 @@
 from accord.service._app import create_app
 from accord.service._backup import read_backup
 from accord.service._core import TrustService
+from accord.service._counter import MonotonicCounter
 from accord.service._limits import Limits
 from accord.service._memory_store import MemoryStore
 from accord.service._openapi import openapi
@@ -16,6 +17,7 @@ __all__ = [
     "STORE_LABEL",
     "Limits",
     "MemoryStore",
+    "MonotonicCounter",
     "SQLiteStore",
     "Store",
     "Stored",

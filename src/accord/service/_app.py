@@ -19,6 +19,7 @@ from accord.service._call import RECORD, Call
 from accord.service._core import TrustService
 from accord.service._edge import Edge
 from accord.service._handlers import BoardHandlers, ServiceHandlers
+from accord.service._handlers_handover import HandoverHandlers
 from accord.service._handlers_log import LogHandlers
 from accord.service._handlers_recovery import RecoveryHandlers
 from accord.service._handlers_views import ViewHandlers
@@ -58,6 +59,7 @@ def create_app(
         ViewHandlers(service, readers),
         LogHandlers(readers),
         RecoveryHandlers(service, governor),
+        HandoverHandlers(service, readers, governor),
     )
 
     def handler(name: str) -> Handler:

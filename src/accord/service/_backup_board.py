@@ -10,16 +10,27 @@ from accord.board import witness_changes
 from accord.client import BackupHeader
 from accord.encoding import Digest, parse_canonical_json
 from accord.errors import NoRecoveryPlanError, NotCosignedError, NotWriterError
+from accord.identity import seal
 from accord.ledger import Entry, verify_checkpoint
 from accord.policy import AUTHORITY
-from accord.release import LOG_NAME, Machine, log_origin
-from accord.service._backup import Item, new_backup_key, write_backup
+from accord.release import (
+    PACKAGE_KEY_PURPOSE,
+    Handover,
+    HandoverOffer,
+    Machine,
+    log_origin,
+    package_context,
+)
+from accord.service._backup import ID_BYTES, KEY_BYTES, Item, new_backup_key, write_backup
 from accord.service._cosigned import checkpoint_setting
 from accord.service._host import BoardHost
 from accord.service._parts import Parts
 from accord.service._root import ROOT_NAME, BoardRoot
 from accord.service._secret_names import authority_name, deposit_name, secret_name, volume_key_name
 from accord.service._store import Store
+
+NO_ROOT = 1
+"""The epoch that the header of a package shows where the board has no root secret."""
 
 
 async def back_up(parts: Parts, host: BoardHost) -> Iterator[bytes]:
@@ -71,10 +82,34 @@ async def _covered(parts: Parts, host: BoardHost, index: int) -> tuple[bytes, in
     note, size = host.cosigning.note or b"", host.cosigning.size
     origin = log_origin(host.board, host.machine.board.generation(size))
     key = parts.keyset.verify_key
-    checkpoint = verify_checkpoint(note, origin=origin, name=LOG_NAME, key=key)
+    checkpoint = verify_checkpoint(note, origin=origin, name=origin, key=key)
     if size <= index or checkpoint != host.head.checkpoint(origin, size):
         raise NotCosignedError(index=index, reached=0, quorum=0)
     return note, size
+
+
+async def pack(
+    parts: Parts, host: BoardHost, gone: Handover, offer: HandoverOffer, note: bytes
+) -> Iterator[bytes]:
+    """The bytes of everything that the service of ``offer`` needs; iterate them in a thread.
+
+    It is a backup whose keys nobody has but the boot that made the offer. ``note`` is the
+    checkpoint over the log, which ends with the hand-over.
+    """
+    machine, size, store = host.machine, gone.size + 1, parts.hosting.store
+    package, keys = parts.entropy(ID_BYTES), parts.entropy(2 * KEY_BYTES)
+    holder = offer.keyset.verify_key.key_id
+    context = package_context(host.board, package, offer.boot, holder)
+    sealed = {holder: seal(keys, offer.key, purpose=PACKAGE_KEY_PURPOSE, context=context)}
+    epoch = machine.root_shares.epoch if machine.root_shares is not None else NO_ROOT
+    header = BackupHeader(host.board, package, epoch, size, host.head.root(size), note, sealed)
+    return write_backup(
+        header,
+        key=keys[:KEY_BYTES],
+        secrets_key=keys[KEY_BYTES:],
+        log=chain(_log(store, host.board, size), _changes(store, machine, size)),
+        secrets=_values(store, host.board, [ROOT_NAME, *_names(machine)]),
+    )
 
 
 def _names(machine: Machine) -> Iterator[str]:
@@ -122,5 +157,5 @@ def _named(data: bytes) -> Iterator[Digest]:
 def _values(store: Store, board: str, names: list[str]) -> Iterator[Item]:
     for name in names:
         value = store.secret(board, name)
-        if value is not None:
+        if value:  # An empty one was erased.
             yield Item("s", value, name)

@@ -23,6 +23,7 @@ from accord.release import ServiceStart, service_binding
 from accord.service._claim import Ownership
 from accord.service._enactments import Enactments
 from accord.service._host import BoardHost
+from accord.service._moved import require_here, successor
 from accord.service._parts import Parts
 from accord.service._root import split_if_due
 
@@ -77,6 +78,8 @@ class Boards:
         except BaseException:
             host.yield_writer()
             raise
+        if successor(host) is not None:
+            return
         # A crash between the last vote and its enactment must not lose the vote's effect.
         self._enactments.enact_now(host)
         host.settle_now()
@@ -99,6 +102,8 @@ class Boards:
         # Under anchors that do not know us we are worth the least.
         worth = Assurance.SIMULATED if claims is None else claims.assurance
         self.assurance[host.board] = worth
+        if successor(host) is not None:
+            return  # It only keeps what the other service may still have to fetch.
         if host.machine.started and not self._accepted(host):
             return  # Who was replaced never calls itself the board's service again.
         host.start = host.stage(
@@ -117,7 +122,11 @@ class Boards:
         return True
 
     async def writing(self, host: BoardHost) -> None:
-        """Makes this service the writer. Raises ``NotWriterError`` while another one is."""
+        """Makes this service the writer. Raises ``NotWriterError`` while another one is.
+
+        Or ``BoardMovedError`` where it handed the board over.
+        """
+        require_here(host)
         if await host.promote():
             try:
                 self._begin(host)
@@ -156,6 +165,20 @@ class Boards:
             self._hosts[board] = host
         return host
 
+    async def let_go(self, board: Digest) -> None:
+        """Makes room for what another service hands over: nobody writes the board here then."""
+        host = self._hosts.get(board)
+        if host is not None:
+            host.step_down()
+            await self._parts.hosting.run(host.yield_writer)
+
+    async def taken_over(self, board: Digest) -> BoardHost:
+        """The board that has come into the store, as its writer; it starts as every board does."""
+        host = await self.host(board)
+        async with host.durably():
+            await self.writing(host)
+        return host
+
     async def found(self, envelope: Envelope) -> BoardHost:
         """Founds a board, or finds it where the same genesis was sent before.
 
@@ -172,6 +195,13 @@ class Boards:
                     self._start(host)
                 self._hosts[host.board] = host
         return host
+
+    @property
+    def fresh(self) -> bool:
+        """Whether witnesses have seen, in this life, every board of the store."""
+        return not self._broken and all(
+            host.freshness in {"open", "degraded"} for host in self._hosts.values()
+        )
 
     def close(self) -> None:
         """Makes everything durable and saves the states; nothing else may be called then."""

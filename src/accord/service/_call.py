@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -197,6 +198,12 @@ class Call:
 
     async def envelope(self, what: str) -> Envelope:
         return Envelope.from_json(await self.document(), what=what)
+
+
+async def in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Each piece is made in a thread: the store is read, and the others are not kept waiting."""
+    while (piece := await asyncio.to_thread(next, pieces, b"")) != b"":
+        yield piece
 
 
 def reply(document: Any, *, status: int = 200) -> Response:

@@ -14,27 +14,36 @@ from pathlib import Path
 
 from accord.channel import Exporter, Side, binder
 from accord.client import ServiceClaim, ServiceConfig
-from accord.encoding import Digest, Envelope
-from accord.errors import AccordError, DuplicateStatementError, UnsupportedFormatError
+from accord.encoding import Digest, Envelope, JSONValue, sha256
+from accord.errors import (
+    AccordError,
+    DuplicateStatementError,
+    FoundingRefusedError,
+    UnsupportedFormatError,
+)
 from accord.evidence import Attester, Evidence, Purpose
 from accord.identity import Keyset, statement_kind
 from accord.policy import Channel
 from accord.release import Challenges, Guest, LeaseRequest, ReleaseRequest, service_binding
 from accord.service._approvals import Approvals
+from accord.service._arrivals import Arrivals
 from accord.service._backup_board import back_up
 from accord.service._boards import Boards
 from accord.service._claim import Ownership
+from accord.service._counter import Lives, MonotonicCounter
+from accord.service._departures import Departures
 from accord.service._enactments import Enactments
 from accord.service._exchange import Exchange
 from accord.service._host import BoardHost
 from accord.service._hosting import Hosting
 from accord.service._keys import ServiceKeys
+from accord.service._moved import require_here, successor
 from accord.service._parts import Parts
 from accord.service._recovery import Recoveries
 from accord.service._releases import Releases, Timings
 from accord.service._resources import Resources
 from accord.service._round import Pace
-from accord.service._statements import Statements
+from accord.service._statements import Statements, erases
 from accord.service._store import Store
 from accord.service._tags import commit_tags
 from accord.service._witness_calls import WitnessCalls
@@ -65,11 +74,13 @@ class TrustService:
         url: str = "this service",
         allow_private_peers: bool = False,
         restoring: Path | None = None,
+        counter: MonotonicCounter | None = None,
         pace: Pace | None = None,
     ) -> None:
         """``restoring``: the folder of backups whose boards are to go on here.
 
         ``allow_private_peers``: members may name services on this machine or its network.
+        ``counter``: what tells the latest store from older copies of it.
         """
         keys = ServiceKeys.load_or_create(store)
         self.keyset: Keyset = keys.keyset(tls_spki_sha256)
@@ -81,6 +92,7 @@ class TrustService:
                 signer=keys.signer,
                 pool=pool,
                 holder=url,
+                lives=Lives(store, counter),
                 calls=WitnessCalls(public_only=not allow_private_peers),
                 pace=pace or Pace(),
             ),
@@ -99,6 +111,8 @@ class TrustService:
         self._releases = Releases(self._parts, self._boards.assurance, self._exchange)
         self._resources = Resources(self._parts, self._boards.assurance)
         self.recoveries = Recoveries(self._parts, restoring)
+        self.departures = Departures(self._parts, self._boards, self._ownership)
+        self.arrivals = Arrivals(self._parts, self._boards, self._ownership)
         self._approvals = Approvals(self._parts, self._take_ballot)
 
     # --- the process -----------------------------------------------------------------------
@@ -128,6 +142,8 @@ class TrustService:
             try:
                 if renew:
                     await host.renew()
+                if successor(host) is not None:
+                    continue
                 async with host.durably():
                     await self._enactments.enact(host)
                 self._approvals.ask(host)
@@ -140,6 +156,8 @@ class TrustService:
     def close(self) -> None:
         """Makes everything durable and saves the states; nothing else may be called then."""
         self._boards.close()
+        if not self._boards.halted:  # Else what is in memory need not be what is on the disk.
+            self._parts.hosting.lives.end(fresh=self._boards.fresh)
         self._parts.hosting.calls.close()
         self._parts.hosting.pool.shutdown()
 
@@ -171,7 +189,16 @@ class TrustService:
 
     async def configure(self, envelope: Envelope) -> ServiceConfig:
         """Takes in the owner's wishes. Raises ``NotClaimedError`` or ``ClaimInvalidError``."""
-        return await self._ownership.configure(envelope)
+        config = await self._ownership.configure(envelope)
+        lives = self._parts.hosting.lives
+        if config.counter is not None:
+            await self._parts.hosting.run(lives.accept, config.counter)
+        return config
+
+    @property
+    def counter(self) -> JSONValue:
+        """What the counter says about the store; ``None`` without one."""
+        return self._parts.hosting.lives.to_json()
 
     @property
     def config(self) -> ServiceConfig:
@@ -207,11 +234,14 @@ class TrustService:
         Raises what verifying the envelope raises, also where the board exists, and
         ``NotClaimedError`` or ``FoundingRefusedError``.
         """
+        if self.arrivals.expects(sha256(envelope.payload)):
+            raise FoundingRefusedError(detail="this board is about to be handed over to it")
         return await self._boards.found(envelope)
 
     async def back_up(self, host: BoardHost) -> Iterator[bytes]:
         """The bytes of a backup; iterate them in a thread. Raises ``NoRecoveryPlanError``."""
-        await self._boards.writing(host)
+        if successor(host) is None:  # Of what it handed over, it still has the end.
+            await self._boards.writing(host)
         return await back_up(self._parts, host)
 
     async def reopen(self, board: Digest) -> BoardHost:
@@ -257,13 +287,20 @@ class TrustService:
                 host, envelope, sealed_key=sealed_key, evidence=evidence, nonce=nonce
             )
             await self._enactments.enact(host)
+        if erases(envelope):  # Answered once it is done: whoever heard nothing says it again.
+            await self._parts.hosting.run(self._parts.hosting.store.scrub)
         self._approvals.ask(host)
         return index
 
     def challenge(
         self, host: BoardHost, purpose: Purpose = Purpose.RELEASE
     ) -> tuple[bytes, datetime]:
-        """A nonce for one request of this purpose, and when it dies."""
+        """A nonce for one request of this purpose, and when it dies.
+
+        Raises ``NonceError``, or ``BoardMovedError`` where nothing is decided here any more.
+        """
+        if purpose is not Purpose.HANDOVER:  # Which may have been cut off.
+            require_here(host)
         return self._parts.challenges.issue(host.board, purpose, now=host.now())
 
     # --- what leaves -----------------------------------------------------------------------

@@ -28,7 +28,7 @@ from accord.ledger import (
     cosignatures,
     verify_checkpoint,
 )
-from accord.release import LOG_NAME, log_origin
+from accord.release import log_origin
 from accord.service._cosigned import Fork, Notes
 from accord.service._round import Log, Pace, Peer, Round
 from accord.service._witness_calls import Answer, WitnessCallError, WitnessCalls
@@ -36,7 +36,7 @@ from accord.service._witness_calls import Answer, WitnessCallError, WitnessCalls
 RETRY_S = 0.2
 """Between rounds where one had no quorum."""
 
-_OK, _NOT_FOUND, _CONFLICT, _UNPROVED = 200, 404, 409, 422
+_OK, _REFUSED, _NOT_FOUND, _CONFLICT, _UNPROVED = 200, 403, 404, 409, 422
 
 _LOG = logging.getLogger("accord.service")
 
@@ -187,15 +187,17 @@ class Cosigning:
                 self.size = found.size
         self._loaded = True
 
-    def _own(self, note: bytes, origin: str | None = None) -> Checkpoint | None:
-        """The checkpoint in ``note``, if this log's key signed it under one of its names."""
+    def _own(self, note: bytes) -> Checkpoint | None:
+        """The checkpoint in ``note``, if a key of this log signed it under one of its names."""
         board = self._log.machine.board
-        origins = [log_origin(board.board, n) for n in range(board.generation() + 1)]
-        names = origins if origin is None else [origin]
-        keys = {self._key, *self._log.machine.log_keys}  # A recovery may have brought another.
+        names = [log_origin(board.board, n) for n in range(board.generation() + 1)]
+        return self._signed(note, names, {self._key, *self._log.machine.log_keys})
+
+    @staticmethod
+    def _signed(note: bytes, names: Iterable[str], keys: Iterable[VerifyKey]) -> Checkpoint | None:
         for name, key in itertools.product(names, keys):
             with suppress(AccordError):
-                return verify_checkpoint(note, origin=name, name=LOG_NAME, key=key)
+                return verify_checkpoint(note, origin=name, name=name, key=key)
         return None
 
     def _holds(self, checkpoint: Checkpoint) -> bool:
@@ -224,6 +226,10 @@ class Cosigning:
         self.failing = not current.reached
         if self.failing:
             self.failures += 1
+            if current.hopeless:
+                # Enough of them saw what an earlier key of this log signed, so it goes on there.
+                witness, other = next(iter(current.others.items()))
+                await self._forked(other, witness.name)
             return
         signed = add_signatures(note, current.lines.values())
         for index in witness_changes(board.witnessed, since=self.size, size=size):
@@ -258,6 +264,8 @@ class Cosigning:
         try:
             line = await self._cosigned(current, peer)
         except (WitnessCallError, _OutvotedError) as exc:
+            if peer.state != str(exc):
+                _LOG.warning("board %s: witness %s %s", self._log.board, peer.witness.name, exc)
             peer.state = str(exc)
             return
         except AccordError as exc:
@@ -278,6 +286,10 @@ class Cosigning:
             return self._verified(current, peer.witness, answer.content)
         if answer.status in (_CONFLICT, _UNPROVED):
             await self._look(current, peer)
+        if answer.status == _REFUSED:
+            line = await self._said(current, peer.witness)
+            if line is not None:
+                return line
         if answer.status == _NOT_FOUND:
             message = "does not know this log"
             raise _OutvotedError(message)
@@ -302,24 +314,46 @@ class Cosigning:
             raise _OutvotedError(message) from exc
         raise _OutvotedError(message)
 
+    async def _said(self, current: Round, witness: Witness) -> str | None:
+        """What a witness said of this very checkpoint before it followed the log to a new key.
+
+        After a hand-over it refuses the old key, also where its answer never arrived here.
+        """
+        answer = await self._calls.latest(witness.url, current.origin)
+        _, _, lines = answer.content.partition(b"\n\n")
+        with suppress(_OutvotedError):
+            return self._verified(current, witness, lines if answer.status == _OK else b"")
+        return None
+
     async def _look(self, current: Round, peer: Peer) -> None:
         """Finds out why our log does not continue what the witness saw.
 
-        Only a head that our own key signed counts: whatever else it says may be a lie.
+        Only a head that our own key signed counts: whatever else it says may be a lie. One by a
+        key that the log had before proves it of who has that key, and they are no longer asked:
+        it counts where so many witnesses show one that there can be no quorum.
         Raises ``LogForkError``, or what says that nothing is proved.
         """
         answer = await self._calls.latest(peer.witness.url, current.origin)
-        found = self._own(answer.content, current.origin) if answer.status == _OK else None
+        note = answer.content if answer.status == _OK else b""
+        former = self._signed(note, [current.origin], self._log.machine.former_keys)
+        found = self._signed(note, [current.origin], [self._key]) or former
         if found is None:
             message = "shows no other checkpoint of this log"
             raise _OutvotedError(message)
         # Where another service has become the writer it is its log, not a fork.
         await self._log.renew()
+        if self._log.machine.log_key not in (None, self._key):
+            message = "follows the service that goes on with this log"
+            raise _OutvotedError(message)
         if self._holds(found):
             peer.size = found.size
             message = "was behind its own answer"
             raise _OutvotedError(message)
-        await self._forked(answer.content, peer.witness.name)
+        if found is former:
+            current.others[peer.witness] = note
+            message = "shows a checkpoint that an earlier key of this log signed"
+            raise _OutvotedError(message)
+        await self._forked(note, peer.witness.name)
 
     async def _forked(self, other: bytes, witness: str) -> None:
         """Keeps both heads for everybody to see. Raises ``LogForkError``."""

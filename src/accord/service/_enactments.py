@@ -13,6 +13,7 @@ from accord.board import BoardState, Enactment, ProposalRecord
 from accord.encoding import Digest
 from accord.errors import (
     AccordError,
+    BoardMovedError,
     NotWriterError,
     SecretValueError,
     ServiceDismissedError,
@@ -29,7 +30,13 @@ from accord.service._secret_names import authority_name, secret_name
 
 _LOG = logging.getLogger("accord.service")
 
-_STOPPED = (NotWriterError, ServiceHaltedError, StoreConflictError, StoreUnavailableError)
+_STOPPED = (
+    BoardMovedError,
+    NotWriterError,
+    ServiceHaltedError,
+    StoreConflictError,
+    StoreUnavailableError,
+)
 """What is wrong with the board's store, not with the proposal."""
 
 

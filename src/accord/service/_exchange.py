@@ -163,7 +163,7 @@ class Exchange:
             policy_digest=policy.digest,
             secret=request.secret,
             importer=request.importer,
-            log_key=key,
+            keyset=request.keyset,
             nonce=request.nonce,
             evidence=evidence.digest,
         )

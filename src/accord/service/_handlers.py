@@ -20,6 +20,7 @@ from accord.encoding import (
 )
 from accord.errors import (
     AccordError,
+    BoardMovedError,
     MalformedError,
     NonceError,
     NoSuchRouteError,
@@ -43,7 +44,9 @@ from accord.service._releases import Timings
 from accord.service._route import NEXT_NONCE, REPLAY_NONCE
 from accord.service._statements import MAX_SEALED
 
-_PURPOSES = frozenset({Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE})
+_PURPOSES = frozenset(
+    {Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE, Purpose.HANDOVER}
+)
 """What challenges are for; other evidence answers a nonce of whoever asks us."""
 
 LOCAL = frozenset({"127.0.0.1", "::1"})
@@ -63,7 +66,8 @@ def _next_purpose(call: Call) -> Purpose | None:
 
 
 def _add_nonce(answer: Response, service: TrustService, host: BoardHost, purpose: Purpose) -> None:
-    with contextlib.suppress(NonceError):  # Whoever gets none asks for one.
+    # Whoever gets none asks for one, and then learns why.
+    with contextlib.suppress(NonceError, BoardMovedError):
         nonce, _ = service.challenge(host, purpose)
         answer.headers[REPLAY_NONCE] = base64_encode(nonce)
 
@@ -112,6 +116,7 @@ class ServiceHandlers:
                 "service": self._service.keyset.verify_key.key_id,
                 "claim": claim.to_json() if claim is not None else None,
                 "config": config.to_json(),
+                "counter": self._service.counter,
             }
         )
 

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-
 from starlette.responses import Response, StreamingResponse
 
 from accord.channel import authorise_read
 from accord.encoding import Digest, Envelope, base64_encode
 from accord.errors import MalformedError, NoSuchRouteError, RecoveryError
 from accord.release import MAX_SEALED_SHARE
-from accord.service._call import Call, reply
+from accord.service._call import Call, in_threads, reply
 from accord.service._core import TrustService
 from accord.service._handlers import LOCAL
 from accord.service._limits import Governor
@@ -32,7 +29,7 @@ class RecoveryHandlers:
             raise NoSuchRouteError(method=call.method, path=call.path)
         host = await self._service.host(call.digest("board"))
         pieces = await self._service.back_up(host)
-        return StreamingResponse(_in_threads(pieces), media_type=call.route.media_type)
+        return StreamingResponse(in_threads(pieces), media_type=call.route.media_type)
 
     def _board(self, call: Call) -> Digest:
         board = call.digest("board")
@@ -102,9 +99,3 @@ class RecoveryHandlers:
         fields.end()
         host = await self._service.reopen(board)
         return reply({"board": host.board})
-
-
-async def _in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each piece is made in a thread: the store is read, and the others are not kept waiting."""
-    while (piece := await asyncio.to_thread(next, pieces, b"")) != b"":
-        yield piece

@@ -20,11 +20,12 @@ from accord.errors import (
 )
 from accord.evidence import Claims, appraise
 from accord.ledger import Checkpoint, Entry, LogHead, cose_receipt, sign_checkpoint
-from accord.release import LOG_NAME, Machine, log_origin
+from accord.release import Machine, log_origin
 from accord.service._cosigned import Notes, checkpoint_setting
 from accord.service._cosigning import Cosigning, state_of
 from accord.service._durable import GroupCommit
 from accord.service._hosting import Hosting
+from accord.service._moved import require_here
 from accord.service._projection import Replayed, damaged, replay, save
 from accord.service._store import Stored
 
@@ -40,6 +41,7 @@ class BoardHost:
 
     def __init__(self, replayed: Replayed, hosting: Hosting, *, fence: int | None) -> None:
         self._hosting = hosting
+        self.key = hosting.signer.verify_key
         self._take(replayed)
         self.board: Digest = self.machine.board.board
         self._commit: GroupCommit | None = None
@@ -88,14 +90,12 @@ class BoardHost:
         return cls(replay(hosting.store, board, save_it=fence is not None), hosting, fence=fence)
 
     def _take(self, replayed: Replayed) -> None:
-        self.head, self.machine = replayed.head, replayed.machine
-        self.genesis = replayed.genesis
+        self.head, self.machine, self.genesis = replayed.head, replayed.machine, replayed.genesis
 
     def _new_cosigning(self) -> Cosigning:
         hosting = self._hosting
         notes = Notes(hosting.store, self.board, hosting.pool)
-        key = hosting.signer.verify_key
-        return Cosigning(self, key, calls=hosting.calls, notes=notes, pace=hosting.pace)
+        return Cosigning(self, self.key, calls=hosting.calls, notes=notes, pace=hosting.pace)
 
     def _write_from(self, size: int, fence: int) -> None:
         hosting = self._hosting
@@ -169,6 +169,7 @@ class BoardHost:
         whatever makes the statement unacceptable; then nothing has changed.
         """
         queue = self._queue
+        require_here(self)
         entry = Entry(self.head.size, self.now(), envelope)
         data = self.head.encode_next(entry)
         stored = Stored(data, objects or {}, secrets or {})
@@ -222,9 +223,10 @@ class BoardHost:
         """`settled`, and on a witnessed board until a quorum has seen entry ``index``.
 
         Whatever cannot be taken back waits here. Raises ``NotCosignedError`` after some time
-        (the entry stays), or ``LogForkError``.
+        (the entry stays), ``LogForkError`` or ``CounterSealedError``.
         """
         await self.settled()
+        self._hosting.lives.require(witnessed=self.witnessed)
         if self.witnessed:
             await self.cosigning.confirmed(index)
 
@@ -233,6 +235,7 @@ class BoardHost:
 
         So no use is counted for what would not leave. Raises what `confirmed` raises.
         """
+        self._hosting.lives.require(witnessed=self.witnessed)
         if not self.witnessed or self.start is None:
             return
         cosigning = self.cosigning
@@ -248,6 +251,8 @@ class BoardHost:
     @property
     def freshness(self) -> str:
         """How the board stands with its witnesses, in one word."""
+        if not self._hosting.lives.allows(witnessed=self.witnessed):
+            return "sealed"
         return state_of(self.cosigning, start=self.start) if self.witnessed else "solo"
 
     def settle_now(self) -> None:
@@ -264,12 +269,11 @@ class BoardHost:
     def checkpoint(self, size: int | None = None) -> bytes:
         """A signed note over the first ``size`` entries, over all durable ones by default."""
         checkpoint = self._tree(self.durable_size if size is None else size)
-        return sign_checkpoint(checkpoint, name=LOG_NAME, signer=self._hosting.signer)
+        return sign_checkpoint(checkpoint, name=checkpoint.origin, signer=self._hosting.signer)
 
     def _tree(self, size: int) -> Checkpoint:
-        return self.head.checkpoint(
-            log_origin(self.board, self.machine.board.generation(size)), size
-        )
+        generation = self.machine.board.generation(size)
+        return self.head.checkpoint(log_origin(self.board, generation), size)
 
     def receipt(self, index: int) -> bytes:
         """A COSE receipt of a durable entry, under the tree that ends with it."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import ParamSpec, TypeVar
 
 from accord.identity import KeySigner
+from accord.service._counter import Lives
 from accord.service._round import Pace
 from accord.service._store import Store
 from accord.service._witness_calls import WitnessCalls
@@ -34,6 +35,9 @@ class Hosting:
 
     holder: str
     """How others reach this service: what they are told while it is the writer."""
+
+    lives: Lives
+    """Whether the store is the latest one, as far as a counter can tell."""
 
     commits: Executor = field(
         default_factory=lambda: ThreadPoolExecutor(COMMITS, thread_name_prefix="accord-commit")

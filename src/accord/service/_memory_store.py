@@ -52,6 +52,9 @@ class MemoryStore:
                 for name, value in item.secrets.items():
                     self._secrets[board, name] = bytes(value)
 
+    def scrub(self) -> None:
+        self._check_open()
+
     def object(self, board: str, digest: str) -> bytes | None:
         self._check_open()
         return self._objects.get((board, digest))

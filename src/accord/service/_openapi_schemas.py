@@ -62,7 +62,13 @@ _BASE: Mapping[str, JSONValue] = {
     "NoncePurpose": _text(
         enum=[
             purpose.value
-            for purpose in (Purpose.RELEASE, Purpose.LEASE, Purpose.BALLOT, Purpose.EXCHANGE)
+            for purpose in (
+                Purpose.RELEASE,
+                Purpose.LEASE,
+                Purpose.BALLOT,
+                Purpose.EXCHANGE,
+                Purpose.HANDOVER,
+            )
         ]
     ),
     "Count": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
@@ -136,11 +142,23 @@ _REQUESTS: Mapping[str, JSONValue] = {
     "RecoveryKey": _object(member=_text(), sealed=_ref("Base64")),
     "RecoveryShare": _object(envelope=_ref("Envelope"), sealed=_ref("Base64")),
     "Nothing": _object(),
+    "HandoverAsked": _object(
+        request=_ref("Envelope"), offer=_ref("Envelope"), evidence=_ref("Evidence")
+    ),
+    "HandoverOfferAsked": _object(genesis=_ref("Envelope"), nonce=_ref("Nonce")),
+    "HandoverTaken": _object(genesis=_ref("Envelope"), request=_ref("Envelope")),
     "ExportRequest": _object(envelope=_ref("Envelope"), evidence=_ref("Evidence")),
 }
 
 _CLAIM = _object(
     schema=_text(enum=["accord.service-claim.v1"]), service=_DIGEST, owner=_DOCUMENT, time=_TIME
+)
+
+_COUNTER = _object(
+    ("expected",),
+    standing=_text(enum=["open", "unclean", "refused"]),
+    value=_COUNT,
+    expected=_COUNT,
 )
 
 _ANSWERS: Mapping[str, JSONValue] = {
@@ -151,7 +169,9 @@ _ANSWERS: Mapping[str, JSONValue] = {
     ),
     "Claim": _CLAIM,
     "Config": _DOCUMENT,
-    "Ownership": _object(service=_DIGEST, claim=_or_null(_CLAIM), config=_DOCUMENT),
+    "Ownership": _object(
+        service=_DIGEST, claim=_or_null(_CLAIM), config=_DOCUMENT, counter=_or_null(_COUNTER)
+    ),
     "Founded": _object(board=_DIGEST),
     "LogPage": _object(
         entries=_array(_ref("Base64"), maxItems=PAGE_ENTRIES),
@@ -160,6 +180,9 @@ _ANSWERS: Mapping[str, JSONValue] = {
         checkpoint=_ref("Base64"),
     ),
     "Recovery": _object(offer=_ref("Envelope"), header=_ref("Base64")),
+    "Handover": _object(handover=_ref("Envelope"), url=_text()),
+    "HandoverOffer": _object(offer=_ref("Envelope"), evidence=_ref("Evidence")),
+    "HandoverDone": _object(done=_ref("Envelope")),
     "Indexed": _object(index=_COUNT),
     "Challenge": _object(nonce=_ref("Nonce"), expires=_TIME),
     "Sealed": _object(sealed=_ref("Base64")),

@@ -59,3 +59,7 @@ class Parts:
         if value is None:
             raise SecretValueError(name=name, detail="it is not there")
         return value
+
+    def forget(self, board: Digest, name: str) -> None:
+        """Drops a value that is erased."""
+        self._recent.pop((board, name), None)

@@ -40,7 +40,7 @@ from accord.release import (
     service_binding,
 )
 from accord.service._backup import BackupReader
-from accord.service._cosigned import checkpoint_setting
+from accord.service._brought import bring
 from accord.service._parts import Parts
 from accord.service._root import ROOT_NAME, BoardRoot, rebuild
 from accord.service._store import Stored
@@ -263,18 +263,8 @@ class Recoveries:
         entry = self._recovered(loaded, root)
         objects = {**loaded.objects, loaded.evidence.digest: loaded.evidence.to_bytes()}
         batch = [*map(Stored, loaded.ledger.entries()), Stored(entry, objects, secrets)]
-        hosting, board = self._parts.hosting, item.header.board
-        fence = hosting.store.acquire(board, hosting.holder)
-        try:
-            if loaded.machine.board.charter.witnesses is not None and not hosting.store.size(board):
-                # First, so that only the witnesses in force there are needed to go on.
-                hosting.store.set_setting(checkpoint_setting(board), item.header.checkpoint)
-                for change, note in loaded.handed_over.items():
-                    hosting.store.set_setting(checkpoint_setting(board, change), note)
-            # One transaction: there is never a board here that could go on without its members.
-            hosting.store.append(board, 0, batch, fence=fence)
-        finally:
-            hosting.store.release_writer(board, fence)
+        # There is never a board here that could go on without its members.
+        bring(self._parts.hosting, item.header, loaded.machine, batch, notes=loaded.handed_over)
 
     def _recovered(self, loaded: _Loaded, root: BoardRoot) -> bytes:
         """The entry that says who agreed, checked as every reader of the log will check it."""

@@ -67,6 +67,9 @@ class Round:
     size: int
     policies: tuple[WitnessPolicy, ...]
     lines: dict[Witness, str] = field(default_factory=dict)
+    others: dict[Witness, bytes] = field(default_factory=dict)
+    """What witnesses show that an earlier key of this log signed, and that it does not continue."""
+
     over: bool = False
     problem: AccordError | None = None
     """What ends it for everybody: a fork, or another writer."""
@@ -76,5 +79,13 @@ class Round:
         """Whether every policy has its quorum; a name counts with the key that it has there."""
         return all(
             policy.reached([w.name for w in policy.witnesses if w in self.lines])
+            for policy in self.policies
+        )
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether without those that follow `others` there is no quorum."""
+        return bool(self.others) and not all(
+            policy.reached([w.name for w in policy.witnesses if w not in self.others])
             for policy in self.policies
         )

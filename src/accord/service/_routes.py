@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from accord.service._route import DOCUMENT_BYTES, KIB, NEXT_NONCE, Auth, Parameter, Route
+from accord.service._routes_handover import HANDOVER
 
 _BOARD = "/v1/boards/{board}"
 _DIGEST = Parameter("digest", "Digest", "An older version, by its digest.")
@@ -390,6 +391,7 @@ _RECOVERY = (
 )
 
 ROUTES: Mapping[tuple[str, str], Route] = {
-    (route.method, route.path): route for route in (*_SERVICE, *_LOG, *_VIEWS, *_RECOVERY)
+    (route.method, route.path): route
+    for route in (*_SERVICE, *_LOG, *_VIEWS, *_RECOVERY, *HANDOVER)
 }
 """By method and path."""

@@ -22,6 +22,7 @@ from accord.encoding import Digest
 from accord.evidence import Attester
 from accord.service._app import create_app
 from accord.service._core import TrustService
+from accord.service._counter import MonotonicCounter
 from accord.service._http11 import MAX_HEADER_BYTES, DistrustfulProtocol
 from accord.service._logging import STANDARD_ERROR, start_logging, stop_logging
 from accord.service._store import Store
@@ -105,6 +106,7 @@ def serve(
     kbs_collateral: CollateralCache | None = None,
     allow_private_peers: bool = False,
     restoring: Path | None = None,
+    counter: MonotonicCounter | None = None,
 ) -> None:
     """Serves until interrupted; ``ready`` is told the URL once connections are accepted.
 
@@ -128,6 +130,7 @@ def serve(
             url=url,
             allow_private_peers=allow_private_peers,
             restoring=restoring,
+            counter=counter,
         )
         broker = None if kbs_board is None else KeyBroker(service, kbs_board, cache=kbs_collateral)
         app = create_app(service, open_metrics=open_metrics, broker=broker)

@@ -10,7 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from accord.encoding import JSONValue, canonical_json, parse_digest
-from accord.errors import StoreConflictError, StoreKeyError, UnsupportedFormatError
+from accord.errors import (
+    StoreConflictError,
+    StoreKeyError,
+    StoreUnavailableError,
+    UnsupportedFormatError,
+)
 from accord.service._fences import Fences
 from accord.service._sqlite_file import Row, SQLiteFile
 from accord.service._store import Stored
@@ -164,6 +169,13 @@ class SQLiteStore:
             # What is known changes only after the disk has it.
             sealed.extend(known)
             self._boards[board], self._digest = known, digest
+
+    def scrub(self) -> None:
+        # What is freed is overwritten (secure_delete); the write-ahead log still has it.
+        with self._open():
+            [[busy, _, _]] = self._file.query("PRAGMA wal_checkpoint(TRUNCATE)")
+            if busy:
+                raise StoreUnavailableError(path=self._file.path, detail="its log stays as it is")
 
     def set_setting(self, name: str, value: bytes) -> None:
         mask = self._seal.mask("setting", name)

@@ -6,9 +6,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from accord.board import AssetKind, AssetOffer, Ballot
-from accord.encoding import Digest, Envelope
+from accord.board import AssetKind, AssetOffer, AssetWithdrawal, Ballot, BoardState
+from accord.encoding import Digest, Envelope, Fields, parse_canonical_json
 from accord.errors import (
+    AccordError,
     AssetKeyError,
     DepositError,
     EvidenceMissingError,
@@ -76,9 +77,15 @@ class Statements:
         if kind == "asset":
             name = deposit_name(envelope.statement_digest)
             secrets[name] = self._deposit(host, envelope, sealed_key)
+        elif kind == "asset-withdrawal":
+            secrets = _erased(host.machine.board, envelope)
         elif kind == "ballot":
             objects = self._ballot_evidence(host, envelope, evidence, nonce)
-        return host.stage(envelope, objects=objects, secrets=secrets)
+        index = host.stage(envelope, objects=objects, secrets=secrets)
+        for name, value in secrets.items():
+            if not value:
+                self._parts.forget(host.board, name)
+        return index
 
     # --- deposits --------------------------------------------------------------------------
 
@@ -131,6 +138,29 @@ class Statements:
         # (4) The environment is one that the charter names for this member.
         appraise(claims, member.attestation, now=now)
         return {evidence.digest: evidence.to_bytes()}
+
+
+def erases(envelope: Envelope) -> bool:
+    """Whether it is an owner's wish that what they deposited is erased; nothing is verified."""
+    return _erasing(envelope) is not None
+
+
+def _erasing(envelope: Envelope) -> AssetWithdrawal | None:
+    if statement_kind(envelope) != "asset-withdrawal":
+        return None
+    try:
+        body = parse_canonical_json(envelope.payload, what="asset-withdrawal")
+        withdrawal = AssetWithdrawal.from_fields(Fields(body, "asset-withdrawal"))
+    except AccordError:  # Refused as it is staged, and first where nobody signed it.
+        return None
+    return withdrawal if withdrawal.erase else None
+
+
+def _erased(state: BoardState, envelope: Envelope) -> dict[str, bytes]:
+    """What takes the place of deposits; that their owner says so is checked as it is staged."""
+    withdrawal = _erasing(envelope)
+    record = None if withdrawal is None else state.assets.get(withdrawal.name)
+    return {deposit_name(offer): b"" for offer in (record.deposits if record else ())}
 
 
 def _volume_key(offer: AssetOffer, raw: bytes) -> bytes:

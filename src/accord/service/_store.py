@@ -19,7 +19,7 @@ class Stored:
     """Bodies by digest; one that is there already is kept."""
 
     secrets: Mapping[str, bytes] = field(default_factory=dict)
-    """Values by name; each replaces the one before it. Nothing is ever deleted."""
+    """Values by name; each replaces the one before it. An empty one stands for what was erased."""
 
     def __post_init__(self) -> None:
         for digest, body in self.objects.items():
@@ -53,6 +53,10 @@ class Store(Protocol):
         Raises ``NotWriterError`` where the board was acquired anew since, and
         ``StoreConflictError`` unless ``first`` is the next index.
         """
+        ...
+
+    def scrub(self) -> None:
+        """Rids the disk of values that were replaced, as far as a program can."""
         ...
 
     def object(self, board: str, digest: str) -> bytes | None:

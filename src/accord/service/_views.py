@@ -11,6 +11,7 @@ from accord.encoding import Digest, JSONValue, format_time
 from accord.policy import ANYONE, Access, Policy
 from accord.release import RunRecord
 from accord.service._host import BoardHost
+from accord.service._moved import HANDED_OVER, successor
 
 
 def may_read(access: Access, key: Digest | None) -> bool:
@@ -47,11 +48,11 @@ def view_freshness(host: BoardHost) -> JSONValue:
     """Who has seen how much of the log; of a fork, both heads as they were signed."""
     policy, cosigning = host.machine.board.charter.witnesses, host.cosigning
     if policy is None:
-        return {"state": host.freshness}
+        return {"state": _state(host)}
     peers = {peer.witness: peer for peer in cosigning.peers}
     fork = cosigning.fork
     return {
-        "state": host.freshness,
+        "state": _state(host),
         "quorum": policy.quorum,
         "faulty": policy.faulty,
         "groups": len(policy.groups),
@@ -68,6 +69,10 @@ def view_freshness(host: BoardHost) -> JSONValue:
         ],
         "fork": None if fork is None else fork.to_json(),
     }
+
+
+def _state(host: BoardHost) -> str:
+    return host.freshness if successor(host) is None else HANDED_OVER
 
 
 def view_members(state: BoardState) -> JSONValue:

@@ -70,7 +70,14 @@ def open_again(job: Job, log_key: VerifyKey) -> TrustSession:
     A restarted service has a new TLS key, but the same key for its log.
     Raises ``GrantError``, CHN and ATT errors.
     """
-    session = open_session(job)
+    return require_key(open_session(job), log_key)
+
+
+def require_key(session: TrustSession, log_key: VerifyKey) -> TrustSession:
+    """The session, if it is with the holder of ``log_key``; else it is closed.
+
+    Raises ``GrantError``.
+    """
     if session.keyset.verify_key != log_key:
         with session:
             raise GrantError(detail="the trust service is another one than released the keys")

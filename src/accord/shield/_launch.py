@@ -13,6 +13,7 @@ from accord.client import TrustSession
 from accord.encoding import Envelope
 from accord.errors import (
     AccordError,
+    BoardMovedError,
     ConfinementError,
     ExecutionStoppedError,
     LeaseEndedError,
@@ -26,6 +27,7 @@ from accord.errors import (
     SandboxMissingError,
     SecretError,
     StoreError,
+    UnknownBoardError,
     UnreachableError,
     VolumeForkError,
     VolumeTamperedError,
@@ -38,11 +40,12 @@ from accord.release import Grant, Lease, RunOutcome, RunOutput, RunStatement
 from accord.shield._confinement import Confinement
 from accord.shield._export import make_outputs, seal_outputs
 from accord.shield._injection import Injected, inject, replace_identity
-from accord.shield._job import Job, Progress, RunReport, open_again, open_session
+from accord.shield._job import Job, Progress, RunReport, open_session
 from accord.shield._lease import LeaseKeeper, ask_for_renewal
 from accord.shield._memory import discard_private_memory, enter_private_memory
 from accord.shield._receive import Received, receive, renewed_identity
 from accord.shield._sandbox import Outcome, require_sandbox, run_confined
+from accord.shield._way import Way
 from accord.volumes import LocalStore, VolumeKey, open_volume, parse_volume_id
 
 RECORD_ATTEMPTS = 60
@@ -93,8 +96,34 @@ def run_attested(
     session: TrustSession, job: Job, attester: Attester, memory: Path, *, progress: Progress
 ) -> RunReport:
     """`launch` in ``memory``, over a session with the attested trust service."""
-    # (3) So do we, for exactly this service of this policy.
-    received = receive(session, job, attester)
+    with Way(job, session.keyset.verify_key) as way:
+        # (3) So do we, for exactly this service of this policy.
+        try:
+            received = receive(session, job, attester)
+        except BoardMovedError:  # Since somebody wrote the address down.
+            session = way.keep(way.follow(session))
+            received = receive(session, job, attester)
+        return _run_received(
+            received,
+            session,
+            way,
+            job=job,
+            attester=attester,
+            memory=memory,
+            progress=progress,
+        )
+
+
+def _run_received(
+    received: Received,
+    session: TrustSession,
+    way: Way,
+    *,
+    job: Job,
+    attester: Attester,
+    memory: Path,
+    progress: Progress,
+) -> RunReport:
     grant = received.grant
     progress(f"keys released for {grant.run}")
     # (4, 5, 6) From here on an error may have been caused, or worded, by somebody's plaintext.
@@ -103,7 +132,7 @@ def run_attested(
     outputs: tuple[RunOutput, ...] = ()
     seconds = 0.0
     try:
-        with _lease(session, job, attester, received, memory) as lease:
+        with _lease(way, job, attester, received, memory) as lease:
             outputs, seconds = _open_run_seal(received, job, memory, lease, progress)
             lease.check()
     except _PUBLIC as error:
@@ -117,14 +146,14 @@ def run_attested(
     statement = _statement(received, outputs, outcome, started)
     if refusal is not None:
         with contextlib.suppress(AccordError):
-            _record(session, job, statement)
+            _record(session, way, statement)
         raise refusal
     try:
-        index = _record(session, job, statement)
+        index = _record(session, way, statement)
     except (ExecutionStoppedError, LeaseEndedError):
         # Too late, at the very end: the log learns that nothing came of it.
         with contextlib.suppress(AccordError):
-            _record(session, job, _statement(received, (), RunOutcome.FAILED, started))
+            _record(session, way, _statement(received, (), RunOutcome.FAILED, started))
         raise
     return RunReport(
         run=grant.run,
@@ -139,9 +168,7 @@ def run_attested(
     )
 
 
-def _lease(
-    session: TrustSession, job: Job, attester: Attester, received: Received, memory: Path
-) -> LeaseKeeper:
+def _lease(way: Way, job: Job, attester: Attester, received: Received, memory: Path) -> LeaseKeeper:
     """What says whether the run may go on; it renews over connections of its own."""
     grant = received.grant
 
@@ -152,7 +179,7 @@ def _lease(
             run=grant.run,
             keyset=received.keyset,
             signer=received.signer,
-            log_key=session.keyset.verify_key,
+            way=way,
         )
 
     def renewed(lease: Lease) -> None:
@@ -195,20 +222,24 @@ def _open_run_seal(
     return seal_outputs(grant, outputs, job.storage), outcome.seconds
 
 
-def _record(session: TrustSession, job: Job, statement: Envelope) -> int:
+def _record(session: TrustSession, way: Way, statement: Envelope) -> int:
     """Hands in the run statement, also where the trust service was restarted meanwhile.
 
-    A restarted service has a new TLS key and must be attested anew; handing the same statement
-    in twice changes nothing.
+    A restarted service has a new TLS key and must be attested anew, and one to which the board
+    moves may not have all of it yet; handing the same statement in twice changes nothing.
     """
-    log_key = session.keyset.verify_key
     for _ in range(RECORD_ATTEMPTS):
         try:
             return session.record_run(statement)
-        except UnreachableError:
+        except BoardMovedError:
+            with contextlib.suppress(UnreachableError):
+                session = way.keep(way.follow(session))
+                continue
             time.sleep(RECORD_PAUSE_S)
-        with contextlib.suppress(UnreachableError):
-            session = open_again(job, log_key)
+        except (UnreachableError, UnknownBoardError):
+            time.sleep(RECORD_PAUSE_S)
+            with contextlib.suppress(UnreachableError):
+                session = way.keep(way.open())
     return session.record_run(statement)
 
 

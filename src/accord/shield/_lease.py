@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from accord.client import TrustSession
 from accord.errors import (
     AccordError,
     AppraisalError,
@@ -22,9 +23,10 @@ from accord.errors import (
     ReleaseError,
 )
 from accord.evidence import Attester, Purpose
-from accord.identity import Keyset, Signer, VerifyKey
+from accord.identity import Keyset, Signer
 from accord.release import Lease, LeaseRequest, lease_binding
-from accord.shield._job import Job, open_again
+from accord.shield._job import Job
+from accord.shield._way import Way
 
 _LOOK_S = 0.2
 """How often the thread looks at the clock."""
@@ -48,14 +50,16 @@ def ask_for_renewal(
     run: str,
     keyset: Keyset,
     signer: Signer,
-    log_key: VerifyKey,
+    way: Way,
 ) -> Lease:
     """One renewal, by fresh evidence over a new connection, signed by the key of the run.
 
-    Raises ``LeaseLostError`` where the trust service refuses for good; anything else (CHN, ATT
-    and other errors) may be tried again.
+    Where the board has moved meanwhile, by the service that has it now. Raises
+    ``LeaseLostError`` where the trust service refuses for good; anything else (CHN, ATT and
+    other errors) may be tried again.
     """
-    with open_again(job, log_key) as session:
+
+    def renewed(session: TrustSession) -> Lease:
         nonce = session.challenge(Purpose.LEASE)
         binding = lease_binding(job.board, run, keyset, nonce, exporter=session.binder(nonce))
         evidence = attester.collect(binding.report_data())
@@ -74,6 +78,8 @@ def ask_for_renewal(
             raise
         except (ReleaseError, AppraisalError) as error:
             raise LeaseLostError(run=run, reason=_told(error)) from error
+
+    return way.asked(renewed)
 
 
 class LeaseKeeper:

@@ -136,6 +136,24 @@ class StoreSuite:
         assert (store.secret(BOARD, "key"), store.secret(BOARD, "kept")) == (b"new", b"same")
         store.close()
 
+    def test_scrubbing_keeps_what_is_in_force(self) -> None:
+        """What was erased reads as empty; nothing else is lost, and writing goes on."""
+        store = self.make()
+        secrets = {"erased": b"value" * 4000, "kept": b"other" * 4000}
+        add(store, 0, b"a", objects={sha256(b"body"): b"body"}, secrets=secrets)
+        add(store, 1, b"b", secrets={"erased": b""})
+        store.scrub()
+        add(store, 2, b"c")
+        store.scrub()
+        store = self.reopen(store)
+        assert list(store.entries(BOARD)) == [b"a", b"b", b"c"]
+        assert store.object(BOARD, sha256(b"body")) == b"body"
+        assert (store.secret(BOARD, "erased"), store.secret(BOARD, "kept")) == (
+            b"",
+            secrets["kept"],
+        )
+        store.close()
+
     def test_an_object_is_stored_once(self) -> None:
         """The same body may come with several entries."""
         store = self.make()

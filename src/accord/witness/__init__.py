@@ -9,7 +9,7 @@ from accord.witness._head import Head, origin_digest
 from accord.witness._http import Limits
 from accord.witness._keys import PUBLIC_FILE, WitnessKey
 from accord.witness._serve import serve, serving
-from accord.witness._store import STATE_FILE, WatchedLog, WitnessStore
+from accord.witness._store import STATE_FILE, FormerKey, WatchedLog, WitnessStore
 from accord.witness._witness import Examiner, Witness
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "SIZE_TYPE",
     "STATE_FILE",
     "Examiner",
+    "FormerKey",
     "Head",
     "Limits",
     "WatchedLog",

@@ -8,8 +8,12 @@ it imports takes more memory than all the rest.
 from __future__ import annotations
 
 import threading
+import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from itertools import islice
 from typing import Protocol
 
 from accord.board import ResolveFork
@@ -17,6 +21,7 @@ from accord.client import TrustSession
 from accord.encoding import parse_digest
 from accord.errors import (
     AccordError,
+    CheckpointNotSignedError,
     GenesisError,
     ReplayRefusedError,
     ReplayUnavailableError,
@@ -30,14 +35,18 @@ from accord.witness._store import WatchedLog
 BUSY_S = 5.0
 """How long a request waits for another one about the same log; a first replay may take long."""
 
-"""What a board's log is called after a fork was resolved (`log_origin`)."""
+LOOK_S = 5.0
+"""Between two looks for a new key of a log: anybody can cause one, with any signature at all."""
+
+LOOK_ENTRIES = 100_000
+"""So many entries are read in one look; the next one goes on behind them."""
 
 
 class EntrySource(Protocol):
     """Where the entries of one board's log come from; they need not be true."""
 
-    def entries(self, start: int, size: int) -> Iterator[bytes]:
-        """The entries from ``start`` to ``size``. Raises ``AccordError``."""
+    def entries(self, start: int, size: int | None) -> Iterator[bytes]:
+        """The entries from ``start`` to ``size``, or to all there are. Raises ``AccordError``."""
         ...
 
     def close(self) -> None:
@@ -54,7 +63,7 @@ class ServiceSource:
         self._session: TrustSession | None = None
         self._kept = ExitStack()
 
-    def entries(self, start: int, size: int) -> Iterator[bytes]:
+    def entries(self, start: int, size: int | None) -> Iterator[bytes]:
         """Attests the service first, once for each connection. Raises ``AccordError``."""
         if self._session is None:
             session = TrustSession.open(self._url, self._board)
@@ -74,24 +83,69 @@ class ServiceSource:
 class _BoardReplay:
     """How far one board's log was followed, and what that led to."""
 
-    def __init__(self, log: WatchedLog, source: EntrySource) -> None:
-        self._origin, self._board, self._source = log.origin, log.board, source
+    def __init__(self, log: WatchedLog, source: Callable[[WatchedLog], EntrySource]) -> None:
+        self._origin, self._board = log.origin, log.board
+        self._sources = source
+        self._source, self._service = source(log), log.service
+        self._look_after = 0.0
         self._lock = threading.Lock()
         self._begin()
 
     def _begin(self) -> None:
         self._tree = LogHead()
         self._machine: Machine | None = None
-        self._keys: list[VerifyKey] = []
-        """Every key that the log has named as its own, the latest one last."""
+        self._keys: list[tuple[int, tuple[VerifyKey, ...]]] = []
+        """From which size on who signs: the key of the log, and at its end the one before."""
 
-    def follow(self, head: Head, key: VerifyKey) -> VerifyKey:
-        """The latest key of the log, if all entries below ``head`` are valid and its tree theirs.
+    def _keys_at(self, size: int) -> tuple[VerifyKey, ...]:
+        """Who may sign the log at ``size``; as far as it is known, where it is longer."""
+        place = bisect_right(self._keys, size, key=lambda item: item[0])
+        return self._keys[place - 1][1] if place else ()
 
-        ``key`` is the one that signed ``head``. Raises ``ReplayRefusedError`` or
+    def signer(self, log: WatchedLog, head: Head, note: bytes) -> VerifyKey:
+        """The key that signed ``note``, if the entries say that it may at this size.
+
+        Where those that are known do not, the service is asked for further ones, once in a
+        while and whatever ``note`` claims. So a forged one costs little, and keeps no true one
+        from being found out. ``head`` itself is *not* checked. Raises
+        ``CheckpointNotSignedError``, ``ReplayRefusedError`` or ``ReplayUnavailableError``.
+        """
+        with self._alone(log):
+            found = self._signer(head, note)
+            if found is None and time.monotonic() >= self._look_after:
+                try:
+                    self._look()
+                finally:
+                    self._look_after = time.monotonic() + LOOK_S
+                found = self._signer(head, note)
+        if found is None:
+            raise CheckpointNotSignedError(origin=head.origin)
+        return found
+
+    def _signer(self, head: Head, note: bytes) -> VerifyKey | None:
+        for key in self._keys_at(head.size):
+            with suppress(CheckpointNotSignedError):
+                signed_note(note, origin=head.origin, name=head.origin, key=key)
+                return key
+        return None
+
+    def _look(self) -> None:
+        """Takes in what the service has by now."""
+        try:
+            for data in islice(self._read(None), LOOK_ENTRIES):
+                self._take(data)
+        except ReplayRefusedError:
+            # Restored behind what was replayed, say: the next look begins anew.
+            self._begin()
+            raise
+
+    def follow(self, log: WatchedLog, head: Head) -> VerifyKey:
+        """The key of the log at ``head``, if all entries below are valid and its tree theirs.
+
+        The key in ``log`` is the one that signed ``head``. Raises ``ReplayRefusedError`` or
         ``ReplayUnavailableError``.
         """
-        with self._alone():
+        with self._alone(log):
             try:
                 self._read_up_to(head.size)
                 self._check(head)
@@ -99,9 +153,10 @@ class _BoardReplay:
                 # What was shown may not even be the log; the next request begins anew.
                 self._begin()
                 raise
-            if self._keys and key not in self._keys:
-                raise self._refused("the checkpoint is signed by a key that the log never named")
-            return self._keys[-1] if self._keys else key
+            keys = self._keys_at(head.size)
+            if keys and log.key not in keys:
+                raise self._refused("the log does not name the key that signed the checkpoint")
+            return keys[0] if keys else log.key
 
     def resolves(self, head: Head, before: WatchedLog) -> None:
         """That the fork which ``head``'s log resolved last leaves out nothing but what it names.
@@ -109,7 +164,7 @@ class _BoardReplay:
         ``before`` is the log under its earlier name, as far as it was cosigned. ``head`` was
         followed. Raises ``ReplayRefusedError``.
         """
-        with self._alone():
+        with self._alone(before):
             # There is one: without, the log would not be called what `follow` saw.
             last = [fork for index, fork in self._resolved() if index < head.size][-1]
             abandoned = (last.abandoned.size, last.abandoned.root) == (before.size, before.root)
@@ -136,10 +191,14 @@ class _BoardReplay:
         self._source.close()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self, log: WatchedLog) -> Iterator[None]:
         if not self._lock.acquire(timeout=BUSY_S):
             raise ReplayUnavailableError(origin=self._origin, detail="it is being replayed")
         try:
+            if log.service != self._service:
+                self._source.close()
+                self._source, self._service = self._sources(log), log.service
+                self._look_after = 0.0
             yield
         finally:
             self._lock.release()
@@ -147,17 +206,20 @@ class _BoardReplay:
     def _read_up_to(self, size: int) -> None:
         if self._tree.size >= size:
             return
-        entries = self._source.entries(self._tree.size, size)
+        entries = self._read(size)
         while self._tree.size < size:
-            try:
-                data = next(entries, None)
-            except AccordError as exc:
-                raise ReplayUnavailableError(origin=self._origin, detail=exc) from exc
+            data = next(entries, None)
             if data is None:
                 detail = f"it shows {self._tree.size} of {size}"
                 raise ReplayUnavailableError(origin=self._origin, detail=detail)
             self._take(data)
         next(entries, None)  # Lets the source end.
+
+    def _read(self, size: int | None) -> Iterator[bytes]:
+        try:
+            yield from self._source.entries(self._tree.size, size)
+        except AccordError as exc:
+            raise ReplayUnavailableError(origin=self._origin, detail=exc) from exc
 
     def _take(self, data: bytes) -> None:
         """Applies the next entry."""
@@ -172,9 +234,9 @@ class _BoardReplay:
                 self._machine.apply(entry)
         except AccordError as exc:
             raise self._refused(str(exc), index=index) from exc
-        key = self._machine.log_key
-        if key is not None and key not in self._keys[-1:]:
-            self._keys.append(key)
+        keys = self._machine.closing_keys
+        if keys and keys != self._keys_at(index):
+            self._keys.append((self._tree.size, keys))
 
     def _refused(self, detail: str, *, index: int | None = None) -> ReplayRefusedError:
         index = self._tree.size if index is None else index
@@ -194,23 +256,30 @@ class Replay:
 
     def examine(self, log: WatchedLog, head: Head) -> VerifyKey:
         """See `_BoardReplay.follow`."""
-        return self._board(log).follow(head, log.key)
+        return self._board(log).follow(log, head)
+
+    def signer(self, log: WatchedLog, head: Head, note: bytes) -> VerifyKey:
+        """See `_BoardReplay.signer`."""
+        return self._board(log).signer(log, head, note)
 
     def successor(
         self, logs: Sequence[WatchedLog], head: Head, note: bytes
     ) -> tuple[WatchedLog, WatchedLog] | None:
         """The log of ``head``, and that of ``logs`` which goes on in it after a resolved fork.
 
-        ``note`` is what claims that; it must be signed by the key of the log so far. Raises
-        ``CheckpointNotSignedError``, and what `follow` and `resolves` raise.
+        ``note`` is what claims that; it must be signed by the key of the log so far, or by one
+        that its entries name. Raises what `signer`, `follow` and `resolves` raise.
         """
         before = earlier_origin(head.origin)
         for log in logs:
             if log.origin == before and log.board:
-                signed_note(note, origin=head.origin, name=log.name, key=log.key)
-                following = WatchedLog(head.origin, log.name, log.key, log.board, log.service)
+                following = WatchedLog(head.origin, head.origin, log.key, log.board, log.service)
                 board = self._board(following)
-                board.follow(head, log.key)
+                try:
+                    signed_note(note, origin=head.origin, name=head.origin, key=log.key)
+                except CheckpointNotSignedError:
+                    following = replace(following, key=board.signer(following, head, note))
+                board.follow(following, head)
                 board.resolves(head, log)
                 return following, log
         return None
@@ -219,7 +288,7 @@ class Replay:
         with self._lock:
             board = self._boards.get(log.origin)
             if board is None:
-                board = self._boards[log.origin] = _BoardReplay(log, self._source(log))
+                board = self._boards[log.origin] = _BoardReplay(log, self._source)
             return board
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from accord.errors import (
     LogConflictError,
     LogNotWitnessedError,
+    LogRetiredError,
     WitnessedSizeError,
     WitnessStateError,
 )
@@ -42,6 +43,16 @@ CREATE TABLE logs (
   other BLOB NOT NULL,
   retired INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
+"""
+_FORMER_TABLE = """
+CREATE TABLE IF NOT EXISTS former_keys (
+  origin TEXT NOT NULL,
+  name TEXT NOT NULL,
+  key BLOB NOT NULL,
+  size INTEGER NOT NULL,
+  time INTEGER NOT NULL,
+  by_hand INTEGER NOT NULL
+) STRICT
 """
 _COLUMNS = "origin, name, key, board, service, size, root, note, time, other, retired"
 
@@ -80,6 +91,23 @@ class WatchedLog:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class FormerKey:
+    """A key that signed a log before the one that does now."""
+
+    origin: str
+    name: str
+    key: VerifyKey
+    size: int
+    """How far the log was cosigned under it."""
+
+    time: int
+    """When that was, the last time (POSIX); 0 where nothing was."""
+
+    by_hand: bool
+    """Whether the witness's owner named the next key, or the log did."""
+
+
 class WitnessStore:
     """One SQLite file. What a method changed is on the disk when it returns.
 
@@ -116,28 +144,48 @@ class WitnessStore:
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
             elif version != _VERSION:
                 raise WitnessStateError(path=self.path, detail=f"it has version {version}")
+            self._db.execute(_FORMER_TABLE)
 
     def close(self) -> None:
         self._db.close()
 
     def add(self, log: WatchedLog) -> WatchedLog:
-        """Begins to witness ``log``; again it changes nothing, and returns what is kept.
+        """Begins to witness ``log``, and returns what is kept of it.
 
-        Where it is a log that is witnessed, under the name that it has after a fork was
-        resolved, nothing is cosigned under the earlier name any more.
-        Raises ``LogConflictError`` where it is witnessed with another key or service.
+        Where a board's log is known, only the address of its service is changed, under all
+        names that it had: neither its tree nor its key. Where it is a log that is witnessed,
+        under the name that it has after a fork was resolved, nothing is cosigned under the
+        earlier name any more. Raises ``LogConflictError`` where it is witnessed as another log.
         """
         with self._lock, self._errors(), self._transaction():
             found = self._find("origin", log.origin)
             if found is None:
                 before = self._find("origin", earlier_origin(log.origin) or "")
-                if before is not None and (before.name, before.key) == (log.name, log.key):
+                if before is not None and (before.key == log.key or before.board):
                     self._put(replace(before, retired=True))
+                    log = replace(log, board=before.board, service=log.service or before.service)
                 self._put(log)
                 return log
-            if (found.name, found.key, found.board) != (log.name, log.key, log.board):
+            same = found.board == log.board if log.board else found.key == log.key
+            if found.name != log.name or not same:
                 raise LogConflictError(origin=log.origin)
-            return found
+            if log.board:
+                query = "UPDATE logs SET service = ? WHERE board = ?"
+                self._db.execute(query, (log.service, log.board))
+            return self._find("origin", log.origin) or found
+
+    def rekey(self, origin: str, name: str, key: VerifyKey) -> WatchedLog:
+        """Has another key sign the log from here on, on its owner's word; its tree stays.
+
+        Raises ``LogNotWitnessedError``, or ``LogRetiredError`` where it has another name now.
+        """
+
+        def to(now: WatchedLog) -> WatchedLog:
+            if now.retired:
+                raise LogRetiredError(origin=origin)
+            return replace(now, name=name, key=key)
+
+        return self.change(origin, to, by_hand=True)
 
     def follow(self, log: WatchedLog, before: WatchedLog) -> WatchedLog:
         """`add` of ``log``, which goes on where ``before`` ended, if that is still its end.
@@ -153,6 +201,7 @@ class WitnessStore:
                 return found
             self._put(replace(now, retired=True))
             self._put(log)
+            self._remember(replace(now, origin=log.origin), log)
             return log
 
     def log(self, origin: str) -> WatchedLog:
@@ -174,10 +223,22 @@ class WitnessStore:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM logs ORDER BY origin").fetchall()  # noqa: S608
             return list(map(self._read, rows))
 
-    def change(self, origin: str, to: Callable[[WatchedLog], WatchedLog]) -> WatchedLog:
+    def former_keys(self, origin: str) -> list[FormerKey]:
+        """Who signed the log before, the first one first."""
+        query = "SELECT * FROM former_keys WHERE origin = ? ORDER BY rowid"
+        with self._lock, self._errors():
+            return [
+                FormerKey(name, signed_by, VerifyKey(key), size, time, bool(by_hand))
+                for name, signed_by, key, size, time, by_hand in self._db.execute(query, (origin,))
+            ]
+
+    def change(
+        self, origin: str, to: Callable[[WatchedLog], WatchedLog], *, by_hand: bool = False
+    ) -> WatchedLog:
         """Replaces a log by what ``to`` makes of it, or changes nothing where that raises.
 
-        Nobody changes it in between. Raises ``LogNotWitnessedError`` and what ``to`` raises.
+        Nobody changes it in between. A key that is replaced is remembered; ``by_hand``: by the
+        witness's owner. Raises ``LogNotWitnessedError`` and what ``to`` raises.
         """
         with self._lock, self._errors(), self._transaction():
             found = self._find("origin", origin)
@@ -185,7 +246,13 @@ class WitnessStore:
                 raise LogNotWitnessedError(origin=origin)
             changed = to(found)
             self._put(changed)
+            self._remember(found, changed, by_hand=by_hand)
             return changed
+
+    def _remember(self, before: WatchedLog, now: WatchedLog, *, by_hand: bool = False) -> None:
+        if before.key != now.key:
+            values = (before.origin, before.name, before.key.raw, before.size, before.time, by_hand)
+            self._db.execute("INSERT INTO former_keys VALUES (?,?,?,?,?,?)", values)
 
     def _find(self, column: str, value: str) -> WatchedLog | None:
         query = f"SELECT {_COLUMNS} FROM logs WHERE {column} = ?"  # noqa: S608 - our own words

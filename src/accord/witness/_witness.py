@@ -9,6 +9,7 @@ from typing import Protocol
 
 from accord.errors import (
     AccordError,
+    CheckpointNotSignedError,
     ConsistencyError,
     LogNotWitnessedError,
     NotContinuedError,
@@ -25,6 +26,13 @@ from accord.witness._store import WatchedLog, WitnessStore
 
 class Examiner(Protocol):
     """Looks at what a log says before a witness cosigns it."""
+
+    def signer(self, log: WatchedLog, head: Head, note: bytes) -> VerifyKey:
+        """The key that signed ``note``, if the log's entries say that it may.
+
+        Asked where the known key of ``log`` did not sign it. Raises where there is none.
+        """
+        ...
 
     def examine(self, log: WatchedLog, head: Head) -> VerifyKey:
         """The key that signs the log from ``head`` on. Raises where it must not be cosigned."""
@@ -81,10 +89,13 @@ class Witness:
             raise WitnessRequestError(detail=str(exc)) from exc
         head = Head.claimed(request.note)
         log = self._log(head, request.note)
+        # (2) The log's key signed it.
+        key, note = self._signed(log, head, request.note)
         try:
-            return self._cosigned(log, request, head)
+            return self._cosigned(replace(log, key=key), log.key, request, head, note)
         except SplitViewError:
-            self._keep_contradiction(log, request.note)
+            # The first one is enough, and as many as somebody sends would fill the disk.
+            self.store.change(log.origin, lambda now: replace(now, other=now.other or note))
             raise
 
     def _log(self, head: Head, note: bytes) -> WatchedLog:
@@ -98,39 +109,50 @@ class Witness:
                 raise
             return self.store.follow(*found)
 
-    def _cosigned(self, log: WatchedLog, request: AddCheckpoint, head: Head) -> str:
-        # (2) The log's key signed it, and it continues what was cosigned.
-        note = _checked(log, request, head)
-        # (3) Whoever has to look at what it says has done so.
+    def _signed(self, log: WatchedLog, head: Head, note: bytes) -> tuple[VerifyKey, bytes]:
+        """Who signed ``note``, and ``note`` with that signature alone.
+
+        Raises ``CheckpointNotSignedError``, and what the examiner raises.
+        """
+        try:
+            return log.key, signed_note(note, origin=log.origin, name=log.name, key=log.key)
+        except CheckpointNotSignedError:
+            if self._examiner is None or not log.board or log.retired:
+                raise
+        key = self._examiner.signer(log, head, note)
+        return key, signed_note(note, origin=log.origin, name=log.name, key=key)
+
+    def _cosigned(
+        self, log: WatchedLog, known: VerifyKey, request: AddCheckpoint, head: Head, note: bytes
+    ) -> str:
+        """``log`` has the key that signed ``note``; ``known`` is the one that was stored."""
+        # (3) It continues what was cosigned.
+        _check_continued(log, request, head)
+        # (4) Whoever has to look at what it says has done so.
         key = log.key
         if self._examiner is not None and log.board:
             key = self._examiner.examine(log, head)
-        # (4) Nothing else was cosigned meanwhile; then it is written down, and only then said.
+        # (5) Nothing else was cosigned meanwhile; then it is written down, and only then said.
         time = self._clock()
         line = cosign(note, name=self._key.name, signer=self._key.signer, time=time)
         cosigned = add_signatures(note, [line])
 
         def advance(now: WatchedLog) -> WatchedLog:
-            _checked(now, request, head)
+            if now.key not in (known, key):
+                raise CheckpointNotSignedError(origin=head.origin)
+            _check_continued(now, request, head)
             return replace(now, key=key, size=head.size, root=head.root, note=cosigned, time=time)
 
         self.store.change(head.origin, advance)
         return line
 
-    def _keep_contradiction(self, log: WatchedLog, note: bytes) -> None:
-        """The first one is enough, and as many as somebody sends would fill the disk."""
-        alone = signed_note(note, origin=log.origin, name=log.name, key=log.key)
-        if not log.other:
-            self.store.change(log.origin, lambda now: replace(now, other=now.other or alone))
 
+def _check_continued(log: WatchedLog, request: AddCheckpoint, head: Head) -> None:
+    """Whether a note of ``head`` may be cosigned after ``log.note``.
 
-def _checked(log: WatchedLog, request: AddCheckpoint, head: Head) -> bytes:
-    """The note with the log's signature alone, if it may be cosigned after ``log.note``.
-
-    Raises ``CheckpointNotSignedError``, ``WitnessRequestError``, ``SplitViewError``,
-    ``WitnessedSizeError`` or ``NotContinuedError``.
+    Raises ``WitnessRequestError``, ``SplitViewError``, ``WitnessedSizeError`` or
+    ``NotContinuedError``.
     """
-    note = signed_note(request.note, origin=log.origin, name=log.name, key=log.key)
     if log.retired:
         # Who was set back to before the members decided must find no witness for it.
         raise NotContinuedError(origin=log.origin, old=log.size, new=head.size)
@@ -151,4 +173,3 @@ def _checked(log: WatchedLog, request: AddCheckpoint, head: Head) -> bytes:
         )
     except ConsistencyError as exc:
         raise NotContinuedError(origin=log.origin, old=log.size, new=head.size) from exc
-    return note

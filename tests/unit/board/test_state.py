@@ -260,7 +260,8 @@ def test_state_can_be_used_without_a_log() -> None:
     assert not state.handles("run")
     with pytest.raises(DuplicateStatementError, match="asset was already recorded as entry 1"):
         state.apply(statement, index=2, time=NOW)
-    other = Statement("run", {}, frozenset(), world.sign("run", {}, "ann"))
+    envelope = world.sign("run", {}, "ann")
+    other = Statement("run", {}, frozenset(), envelope, envelope.statement_digest)
     with pytest.raises(UnsupportedFormatError, match="expected a board statement"):
         state.apply(other, index=2, time=NOW)
 

@@ -55,7 +55,6 @@ from accord.evidence import Binding, Evidence, Purpose, _roots
 from accord.ledger import Ledger, add_signatures, cosign, sign_checkpoint
 from accord.policy import Assurance, AttestationVariant, Network
 from accord.release import (
-    LOG_NAME,
     Challenges,
     Importer,
     Release,
@@ -145,7 +144,7 @@ class Scene:
         assert named == self.objects.keys()
         note = sign_checkpoint(
             ledger.checkpoint(log_origin(self.world.board)),
-            name=LOG_NAME,
+            name=log_origin(self.world.board),
             signer=self.world.service.signer,
         )
         files[CHECKPOINT] = note
@@ -467,38 +466,116 @@ def test_enactment_shows_every_public_part(
     assert scene.report(release, tmp_path / "bundle").record.release.run == release.run
 
 
-def test_secrets_that_went_to_other_services_are_named(hardware: Hardware, tmp_path: Path) -> None:
-    """Their evidence is not in a bundle; the report says which entries that leaves open."""
+def exporting(hardware: Hardware, **attested: Any) -> tuple[Scene, SecretExport]:
+    """A secret of the job's policy went to another trust service, and one more policy uses it."""
     scene = Scene(hardware)
-    key = Person.of("other service").signer.verify_key
-    peer = {"board": digest("other board"), "log_key": base64_encode(key.raw)}
+    peer = Person.of("other service").keyset()
+    named = {"board": digest("other board"), "log_key": base64_encode(peer.verify_key.raw)}
     scene.policy |= {
         "secrets": {"word": {"kind": "ascii"}},
-        "exports": [{"secret": "word", "to": "far", "service": peer}],
+        "exports": [
+            {"secret": "word", "to": "far", "service": named},
+            {"secret": "word", "to": "near"},
+        ],
     }
     scene.enact()
     policy = scene.world.machine.board.policy("train")
     assert policy is not None
-    importer = Importer(digest("other board"), "far", digest("version"))
     export = SecretExport(
         board=scene.world.board,
         policy="train",
         policy_digest=policy.digest,
         secret="word",
-        importer=importer,
-        log_key=key,
+        importer=Importer(digest("other board"), "far", digest("version")),
+        keyset=peer,
         nonce=seed("nonce"),
         evidence=digest("evidence"),
     )
+    export = replace(export, evidence=scene.attest(export.binding, **attested))
     scene.world.say("export", export.to_json(), scene.world.service.signer)
+    return scene, export
+
+
+def test_secrets_that_went_to_other_services_are_proven(hardware: Hardware, tmp_path: Path) -> None:
+    """To which policy, of which board, at whose key; what becomes of it there is not proven."""
+    scene, export = exporting(hardware)
     index = len(scene.world.log) - 1
     release = scene.release()
     scene.world.finish(release)
     report = scene.report(release, tmp_path / "bundle")
 
-    assert f"who got the secrets that other trust services imported: entries {index}" in (
-        report.not_proven
+    [shared] = report.shared
+    assert (shared.secret, shared.entry, shared.policy) == ("word", index, "far")
+    assert (shared.board, shared.service) == (digest("other board"), export.log_key.key_id)
+    assert f"shared     {shared.words}" in report.facts
+    assert f"at {export.log_key.key_id} (entry {index})" in shared.words
+    assert (
+        f"what other trust services do with the secrets that they imported: entries {index}"
+        in report.not_proven
     )
+    document = report.to_json()
+    assert isinstance(document, dict)
+    assert document["shared"] == [shared.to_json()]
+
+
+def test_a_policy_that_shares_nothing_is_said_to(hardware: Hardware, tmp_path: Path) -> None:
+    """By this log: there is nothing to be listed."""
+    scene = Scene(hardware)
+    scene.enact()
+    release = scene.release()
+    scene.world.finish(release)
+    report = scene.report(release, tmp_path / "bundle")
+    assert report.shared == ()
+    assert "shared     no secret of train, by this log" in report.facts
+
+
+def test_an_export_to_code_that_the_board_does_not_trust_is_refused(
+    hardware: Hardware, tmp_path: Path
+) -> None:
+    """The evidence is genuine and bound, and of another program."""
+    scene, _ = exporting(hardware, mrtd=BOT_MRTD)
+    release = scene.release()
+    scene.world.finish(release)
+    scene.refused(release, tmp_path / "bundle", "ATT")
+
+
+def test_an_export_with_evidence_of_other_keys_is_refused(
+    hardware: Hardware, tmp_path: Path
+) -> None:
+    """Whoever got the secret is who the entry names, or the log does not hold."""
+    scene, export = exporting(hardware)
+    keyset = replace(export.keyset, seal_key=Person.of("somebody").seal_key)
+    forged = replace(export, keyset=keyset, nonce=seed("another"))
+    scene.world.say("export", forged.to_json(), scene.world.service.signer)
+    release = scene.release()
+    scene.world.finish(release)
+    scene.refused(release, tmp_path / "bundle", "ATT")
+
+
+def test_secrets_that_another_policy_of_the_board_got_are_listed(
+    hardware: Hardware, tmp_path: Path
+) -> None:
+    """With the run that got them."""
+    scene, _ = exporting(hardware)
+    scene.world.offer("ann/extra", terms=terms(policies=("near",)))
+    extra = {"asset": "ann/extra", "tag": digest("ann/extra"), "at": "/in/extra"}
+    near = policy_json(
+        name="near",
+        services={
+            "train": service_json(inputs=[extra], environment={"WORD": "{{ accord.theirs }}"})
+        },
+        secrets={"theirs": {"kind": "import", "policy": "train", "secret": "word"}},
+    )
+    scene.world.enact_policy(near)
+    scene.release(policy="near")
+    release = scene.release()
+    scene.world.finish(release)
+    report = scene.report(release, tmp_path / "bundle")
+    assert [(item.secret, item.policy, item.service is None) for item in report.shared] == [
+        ("word", "far", False),
+        ("theirs", "near", True),
+    ]
+    assert "theirs to near of this board" in report.shared[1].words
 
 
 # --- the folder ------------------------------------------------------------------------------

@@ -181,3 +181,28 @@ def test_lint_knows_the_board(command: Command, board: Board, tmp_path: Path) ->
     codes = {item["code"] for item in shown.document["findings"]}
     assert shown.exit_code == 1
     assert {"stale", "lock-out", "unknown-member"} <= codes
+
+
+def test_resolved_policy_is_printed_whole(command: Command, board: Board, tmp_path: Path) -> None:
+    """With what another policy of the board supplies; stdout can be proposed as it is."""
+    fragments = {"f": {"to": ["other"], "environment": {"REGION": "eu"}}}
+    supplier = board.policy({"ann/data": board.offer("ann", "data")}).to_json()
+    assert isinstance(supplier, dict)
+    policy = Policy.from_json({**supplier, "fragments": fragments})
+    board.vote(board.propose("ann", policy), "ann", "bob")
+    services: Any = supplier["services"]
+    services["train"]["fragments"] = [{"policy": policy.name, "fragment": "f"}]
+    file = tmp_path / "source.json"
+    file.write_text(json.dumps({**supplier, "name": "other"}))
+    home = ("--home", board.home("ann"))
+
+    assert command("check", file, "--json").document["code"] == "accord-POL-020"
+    printed = command("resolve", file, *home)
+    resolved = parse_policy(printed.stdout.encode())
+    assert resolved.services["train"].environment["REGION"] == "eu"
+    assert f"fragment f of {policy.name}, version {policy.digest}" in printed.stderr
+    assert command("resolve", file, *home, "--json").document["digest"] == resolved.digest
+    file.write_text(printed.stdout)
+    assert command("lint", file, *home).exit_code == 0
+    file.write_text(json.dumps({**supplier, "name": "stranger"}))
+    assert command("resolve", file, *home, "--json").document["code"] == "accord-POL-022"

@@ -20,9 +20,13 @@ from accord.policy import (
     ComponentRule,
     Export,
     Family,
+    Fragment,
+    FragmentUse,
     FreshnessRule,
     InjectedFile,
     Input,
+    LiveMount,
+    LiveVolume,
     Output,
     PeerService,
     Policy,
@@ -48,7 +52,8 @@ READER_ONLY = {
     # What one field says about another.
     "access_deep_rule_fail", "access_reader_twice_fail", "export_of_import_fail",
     "export_of_nothing_fail", "export_pinned_namespace_fail", "export_public_pin_fail",
-    "export_public_text_fail", "export_twice_fail", "file_overlap_fail",
+    "export_public_text_fail", "export_twice_fail", "file_overlap_fail", "fragment_secret_fail",
+    "fragment_unresolved_fail",
     "identity_without_authority_fail", "namespace_at_the_top_fail", "namespace_missing_fail",
     "namespace_of_an_update_fail", "nothing_fail", "overlap_fail", "secret_circle_fail",
     "secret_of_nothing_fail", "secret_outlives_issuer_fail", "secret_server_without_name_fail",
@@ -133,6 +138,10 @@ def test_schema_names_the_fields_of_the_reader() -> None:
     assert fields("output") == names(Output)
     assert fields("file") == names(InjectedFile)
     assert fields("export") == names(Export)
+    assert fields("volume") == names(LiveVolume)
+    assert fields("mount") == names(LiveMount)
+    assert fields("fragment") == names(Fragment)
+    assert fields("fragment-use") == names(FragmentUse)
     assert fields("component") == names(ComponentRule)
     assert fields("importing-service") == names(PeerService)
     assert fields("exporting-service") == names(PeerService) - {"url"}

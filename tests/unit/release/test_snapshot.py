@@ -47,8 +47,10 @@ from accord.board import (
 )
 from accord.encoding import Fields, canonical_json, parse_json
 from accord.errors import AccordError, MalformedError, UnsupportedFormatError
+from accord.identity import Keyset, SealKey
 from accord.release import (
     AssetUse,
+    Handover,
     Machine,
     Renewal,
     Reserved,
@@ -231,6 +233,17 @@ def full() -> World:
         world.board, 2, 1, 2, key.verify_key, MappingProxyType({"ann": share})
     )
     world.machine.former_keys.append(key.verify_key)
+    world.machine.handover = Handover(
+        world.board,
+        seed("question"),
+        seed("boot"),
+        Keyset(key.verify_key, SealKey(seed("seal"))),
+        digest("evidence"),
+        7,
+        world.machine.board.charter.service,
+        "https://next.example",
+        digest("asked"),
+    )
     live = TagRecord("train", "state", "vol-" + "0" * 32, "run-" + "0" * 32)
     world.machine.board.tags[live.name] = live
     witness = Witness("north-1", "north", key.verify_key, "https://north.example")
@@ -250,7 +263,7 @@ def test_nothing_is_left_out(full: World) -> None:
     assert {ProposalStatus.OPEN, ProposalStatus.ENACTED, ProposalStatus.VETOED} <= statuses
     assert through_bytes(full.machine) == full.machine
     known: dict[type, int] = {
-        Machine: 10,
+        Machine: 11,
         BoardState: 16,
         ProposalRecord: 8,
         AssetRecord: 6,

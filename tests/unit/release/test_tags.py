@@ -24,9 +24,10 @@ from accord.errors import (
     TagWriterError,
     TermsError,
     UncleanVolumeError,
+    VolumeKeptError,
 )
 from accord.identity import sign_statement
-from accord.policy import Policy, diff, lint
+from accord.policy import Policy, UpdateMode, diff, lint
 from accord.release import (
     Grant,
     GrantedVolume,
@@ -147,7 +148,7 @@ def test_run_without_leave_commits_nothing(hardware: Hardware) -> None:
 # --- unclean exits ---------------------------------------------------------------------------
 
 
-def test_strict_volume_waits_for_a_vote_after_an_unclean_exit(live: Live) -> None:
+def test_protected_volume_waits_for_a_vote_after_an_unclean_exit(live: Live) -> None:
     """Nothing is released before it; then the run starts from the tag that was accepted."""
     run = live.gate.release()
     live.commit(run, live.update("a"))
@@ -158,9 +159,9 @@ def test_strict_volume_waits_for_a_vote_after_an_unclean_exit(live: Live) -> Non
     assert digest("found on disk") == live.gate.release().volumes[0].tag
 
 
-def test_volume_that_is_not_strict_goes_on_from_the_last_tag(hardware: Hardware) -> None:
+def test_unprotected_volume_goes_on_from_the_last_tag(hardware: Hardware) -> None:
     """Nobody is asked, and the run before may write no more."""
-    live = Live(hardware, strict=False)
+    live = Live(hardware, update="unprotected")
     first = live.gate.release()
     live.commit(first, live.update("a"))
     second = live.gate.release()
@@ -168,6 +169,75 @@ def test_volume_that_is_not_strict_goes_on_from_the_last_tag(hardware: Hardware)
     assert digest("a") == second.volumes[0].tag
     with live.world.refuses(TagWriterError, second.run):
         live.commit(first, live.update("b"))
+
+
+def two_versions(first: str, second: str) -> tuple[Any, Any]:
+    """Two versions of the policy that differ in how they keep the volume."""
+    return live_policy(update=first), live_policy(update=second)
+
+
+def test_ephemeral_volume_is_another_one_in_every_run(hardware: Hardware) -> None:
+    """Empty, under another id and therefore another key; no crash keeps the next run out."""
+    live = Live(hardware, update="ephemeral", names=("state", "index"))
+    opened = [item for _ in range(2) for item in live.gate.release().volumes]
+
+    assert [item.tag for item in opened] == [None] * 4
+    assert len({item.volume_id for item in opened}) == 4
+    assert live.world.machine.board.tags == {}
+    assert live.world.machine == replay(live.world.log)
+
+
+def test_ephemeral_volume_takes_no_commit(hardware: Hardware) -> None:
+    """Nothing of it is kept, so there is nothing to agree on."""
+    live = Live(hardware, update="ephemeral")
+    run = live.gate.release()
+
+    with live.world.refuses(TagWriterError, "ephemeral"):
+        live.commit(run, TagUpdate("state", 1, None, digest("a")))
+
+
+def test_release_cannot_give_a_run_the_ephemeral_volume_of_another(hardware: Hardware) -> None:
+    """Its id follows from the run: a trust service that says another breaks its own rules."""
+    live = Live(hardware, update="ephemeral")
+    first = live.gate.release()
+    second = live.gate.ask().release
+
+    with live.world.refuses(ReleaseInvalidError):
+        live.gate.commit(replace(second, volumes=first.volumes))
+
+
+@pytest.mark.parametrize("kept", ["protected", "unprotected"])
+def test_volume_that_was_kept_cannot_become_ephemeral(hardware: Hardware, kept: str) -> None:
+    """What is in it would be out of reach, and nobody would have said so."""
+    old, new = two_versions(kept, "ephemeral")
+    live = Live(hardware, document=old)
+    live.commit(live.gate.release(), live.update("a", closing=True))
+    before = live.world.machine.board.policy("train")
+    assert before is not None
+    live.world.enact_policy({**new, "predecessor": before.digest})
+    record = live.record()
+
+    with live.world.refuses(VolumeKeptError, record.run):
+        live.gate.ask()
+    assert digest("a") == live.record().tag
+    findings = lint(Policy.from_json({**new, "predecessor": before.digest}), previous=before)
+    assert "volume-was-kept" in {item.code for item in findings}
+
+
+def test_ephemeral_volume_can_be_kept_from_the_next_version_on(hardware: Hardware) -> None:
+    """It then begins empty, as one that nobody opened."""
+    old, new = two_versions("ephemeral", "protected")
+    live = Live(hardware, document=old)
+    first = live.gate.release()
+    before = live.world.machine.board.policy("train")
+    assert before is not None
+    live.world.enact_policy({**new, "predecessor": before.digest})
+    run = live.gate.release()
+    live.commit(run, live.update("a", closing=True))
+
+    assert run.volumes[0].tag is None
+    assert first.volumes[0].volume_id != run.volumes[0].volume_id
+    assert digest("a") == live.gate.release().volumes[0].tag
 
 
 def test_accepted_tag_ends_what_the_old_run_may_write(live: Live) -> None:
@@ -438,10 +508,10 @@ def test_policy_without_live_volumes_is_as_before() -> None:
 
 
 def test_policy_with_live_volumes_round_trip() -> None:
-    """Strict unless it says otherwise."""
+    """Protected unless it says otherwise."""
     read = Policy.from_json(policy(volumes={"state": {}}).to_json())
 
-    assert read.volumes["state"].strict
+    assert read.volumes["state"].update is UpdateMode.PROTECTED
     assert read == policy()
     assert not read.services["train"].may_be_leased
 
@@ -468,14 +538,23 @@ def test_volume_that_cannot_be_mounted_makes_no_policy(document: Any) -> None:
         Policy.from_json(document)
 
 
+@pytest.mark.parametrize("volume", [{"update": "sometimes"}, {"strict": True}])
+def test_mode_that_nobody_knows_is_refused(volume: Any) -> None:
+    """None is guessed, and none is read in an older spelling."""
+    with pytest.raises(MalformedError):
+        policy(volumes={"state": volume})
+
+
 def test_voters_read_what_a_live_volume_means() -> None:
     """In the diff and, where nobody would be asked, in the lint."""
-    loose = Policy.from_json(live_policy(strict=False))
+    loose = Policy.from_json(live_policy(update="unprotected"))
     changes = [change.sentence for change in diff(policy(), loose)]
 
     assert any("FROM THE LAST TAG" in sentence for sentence in changes)
     assert any("stays shut" in sentence for sentence in changes)
-    assert "volume-not-strict" in {item.code for item in lint(loose)}
+    thrown = diff(policy(), Policy.from_json(live_policy(update="ephemeral")))
+    assert any("NOTHING OF IT IS KEPT" in change.sentence for change in thrown)
+    assert "volume-unprotected" in {item.code for item in lint(loose)}
     sentences = [change.sentence for change in diff(None, loose)]
     assert "service train reads and writes live volume state at /data/state" in sentences
 

@@ -25,8 +25,17 @@ ROOT = Path(__file__).parents[3]
 
 OPEN = (Auth.ANONYMOUS, Auth.LOCAL)
 SIGNED = (Auth.MEMBER, Auth.READER)
-OF_SOME_BOARDS = {"tile", "backup", "recovery", "recovery_key", "recovery_open"}
-"""Open, but there is nothing to see on a board with a short log and without shares."""
+OF_SOME_BOARDS = {
+    "tile",
+    "backup",
+    "recovery",
+    "recovery_key",
+    "recovery_open",
+    "handover",
+    "handover_offer",
+    "handover_package",
+}
+"""Open, but there is nothing to see on a board with a short log that is where it was."""
 
 
 @pytest.fixture(scope="module")

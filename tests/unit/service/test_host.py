@@ -29,9 +29,10 @@ from accord.errors import (
 )
 from accord.identity import Keyset, KeySigner, SealKey, sign_statement
 from accord.ledger import Entry, verify_checkpoint
-from accord.release import LOG_NAME, ServiceStart, log_origin, state_digest
+from accord.release import ServiceStart, log_origin, state_digest
 from accord.service import MemoryStore, Store
 from accord.service import _projection as projection
+from accord.service._counter import Lives
 from accord.service._host import BoardHost
 from accord.service._hosting import Hosting
 from accord.service._postgres_store import PostgresStore
@@ -84,6 +85,7 @@ class Scene:
             signer=self.signer,
             pool=self.pool,
             holder=holder,
+            lives=Lives(store, None),
         )
 
     async def founded(self, store: Store, holder: str = FIRST) -> BoardHost:
@@ -131,7 +133,7 @@ def test_only_the_durable_part_is_shown(scene: Scene) -> None:
         checkpoint = verify_checkpoint(
             host.checkpoint(),
             origin=log_origin(host.board),
-            name=LOG_NAME,
+            name=log_origin(host.board),
             key=scene.signer.verify_key,
         )
         assert (checkpoint.size, checkpoint.root) == (1, host.head.root(1))

@@ -32,6 +32,7 @@ from accord.policy import Assurance, Policy
 from accord.release import Challenges, RunOutcome, RunStatement, _challenges
 from accord.service import MemoryStore, Store
 from accord.service._app import _refused
+from accord.service._counter import Lives
 from accord.service._host import BoardHost
 from accord.service._hosting import Hosting
 from accord.service._store import Stored
@@ -65,6 +66,7 @@ def hosting(wire: InProcess, store: Store) -> Hosting:
         signer=wire.identity("ann").signer,
         pool=ThreadPoolExecutor(1),
         holder="test",
+        lives=Lives(store, None),
     )
 
 

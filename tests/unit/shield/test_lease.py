@@ -43,6 +43,7 @@ from accord.release import Lease, RunOutcome
 from accord.shield import Job, PrivateMemory, _lease, _memory
 from accord.shield._launch import run_attested
 from accord.shield._lease import LeaseKeeper, boot_time
+from accord.shield._way import Way
 
 needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
 
@@ -374,7 +375,7 @@ def test_only_a_refusal_of_the_attested_service_is_final(
             run=RUN,
             keyset=received.keyset,
             signer=received.signer,
-            log_key=fake.keyset.verify_key,
+            way=Way(job, fake.keyset.verify_key),
         )
     assert fake.closed
 
@@ -397,5 +398,5 @@ def test_other_service_cannot_renew(job: Job, monkeypatch: pytest.MonkeyPatch) -
             run=RUN,
             keyset=fake.keyset,
             signer=KeySigner(Ed25519PrivateKey.generate()),
-            log_key=other,
+            way=Way(job, other),
         )

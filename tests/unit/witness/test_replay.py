@@ -26,7 +26,7 @@ from accord.errors import (
     WitnessedSizeError,
 )
 from accord.ledger import AddCheckpoint, Entry, Ledger, sign_checkpoint
-from accord.release import LOG_NAME, log_origin
+from accord.release import log_origin
 from accord.witness import Head, WatchedLog, Witness, WitnessKey
 from accord.witness.replay import Replay
 
@@ -42,7 +42,7 @@ class Stub:
 
     failure: AccordError | None = None
     closed: bool = False
-    asked: list[tuple[int, int]] = field(default_factory=list)
+    asked: list[tuple[int, int | None]] = field(default_factory=list)
     signer: Person = field(default_factory=lambda: Person.of("service"))
 
     def __post_init__(self) -> None:
@@ -52,9 +52,10 @@ class Stub:
     def watched(self) -> WatchedLog:
         board = self.world.board
         key = Person.of("service").signer.verify_key
-        return WatchedLog(log_origin(board), LOG_NAME, key, board, "https://stub.example")
+        origin = log_origin(board)
+        return WatchedLog(origin, origin, key, board, "https://stub.example")
 
-    def entries(self, start: int, size: int) -> Iterator[bytes]:
+    def entries(self, start: int, size: int | None) -> Iterator[bytes]:
         self.asked.append((start, size))
         for data in (self.log if self.shown is None else self.shown)[start:size]:
             if self.failure is not None:
@@ -85,7 +86,7 @@ class Stub:
             ledger.rehash(data)
         origin = log_origin(self.world.board, generation)
         checkpoint = ledger.checkpoint(origin, size)
-        note = sign_checkpoint(checkpoint, name=LOG_NAME, signer=self.signer.signer)
+        note = sign_checkpoint(checkpoint, name=checkpoint.origin, signer=self.signer.signer)
         return AddCheckpoint(old, ledger.consistency_proof(old, size), note).to_bytes()
 
 
@@ -221,7 +222,7 @@ def test_a_key_that_the_log_never_named_is_refused(tmp_path: Path, stub: Stub) -
     watched = stub.watched
     pinned = WatchedLog(watched.origin, watched.name, key, watched.board, watched.service)
     witness = make_witness(tmp_path / "w", pinned, examiner=Replay(lambda _: stub))
-    with pytest.raises(ReplayRefusedError, match="never named"):
+    with pytest.raises(ReplayRefusedError, match="does not name the key"):
         witness.add_checkpoint(stub.request(0))
     witness.close()
 
@@ -255,7 +256,7 @@ def test_one_request_at_a_time_replays(
     inside, go_on = threading.Event(), threading.Event()
     entries = stub.entries
 
-    def slow(start: int, size: int) -> Iterator[bytes]:
+    def slow(start: int, size: int | None) -> Iterator[bytes]:
         inside.set()
         go_on.wait(10)
         return entries(start, size)

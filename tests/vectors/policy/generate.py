@@ -39,6 +39,7 @@ services:
   train:
     totp: door
     volumes: [{{at: /data/state, volume: state}}]
+    fragments: [{{version: "{TAG}", fragment: place, policy: screening}}]
     identity: true
     singleton: true
     channel: L2
@@ -87,7 +88,14 @@ access:
   create: {{weighted: {{min: 3, of: lineage_owners}}}}
 not_after: 2027-06-30T12:00:00Z
 freshness: {{ttl_s: 60, max_uses: 100, mode: lease}}
-volumes: {{state: {{strict: false}}}}
+volumes: {{state: {{update: unprotected}}}}
+fragments:
+  place:
+    to: [screening/report]
+    namespace: true
+    attestation: [{{family: tdx, simulated: true, measurements: {{mrtd: ["{MRTD}"]}}}}]
+    environment: {{REGION: eu}}
+    files: [{{at: /run/region, content: eu}}]
 salt: 000102030405060708090a0b0c0d0e0f
 purpose: screening
 predecessor: "{TAG}"
@@ -302,6 +310,30 @@ FLAWS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
             "A rule that counts to nought.",
             MALFORMED,
             top('access: {create: {at_least: {n: 0, of: "role:lab"}}}'),
+        ),
+        # --- live volumes and fragments
+        "volume_mode_fail": (
+            "A way of updating nobody knows.",
+            MALFORMED,
+            top("volumes: {state: {update: sometimes}}"),
+        ),
+        "fragment_network_fail": (
+            "A fragment that opens the network.",
+            MALFORMED,
+            top("fragments: {f: {to: [a], network: open}}"),
+        ),
+        "fragment_for_nobody_fail": (
+            "A fragment for nobody.", CONTENT, top("fragments: {f: {to: [], environment: {A: b}}}")
+        ),
+        "fragment_secret_fail": (
+            "A fragment that names a secret of whoever takes it.",
+            CONTENT,
+            top('fragments: {f: {to: [a], environment: {A: "{{ accord.token }}"}}}'),
+        ),
+        "fragment_unresolved_fail": (
+            "A service that takes a fragment of no version.",
+            "accord-POL-020",
+            service("fragments: [{policy: a, fragment: f}]"),
         ),
         # --- secrets and exports
         "secret_kind_fail": ("A kind nobody knows.", MALFORMED, secret("x: {kind: pgp-key}")),
