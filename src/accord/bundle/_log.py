@@ -67,8 +67,8 @@ def verify_log(
         raise BundleGenesisError(found=board.board, expected=genesis)
     # (2) The checkpoint is over exactly this log, by the log key and a quorum of witnesses.
     cosigned = verify_note(replayed, note)
-    # (3) Evidence of every service start and recovery, release, renewal, guest, importing
-    #     service and automated ballot, as of the time it was used, by the charter and the
+    # (3) Evidence of every service start, recovery and hand-over, release, renewal, guest,
+    #     importing service and automated ballot, as of the time it was used, by the charter and the
     #     policy that were in force then.
     evidence = EvidenceCheck(board.genesis, objects)
     for proof in replayed.proofs:

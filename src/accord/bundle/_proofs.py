@@ -14,6 +14,7 @@ from accord.identity import Statement, statement_kind
 from accord.ledger import Entry, Ledger
 from accord.policy import AttestationVariant
 from accord.release import (
+    Handover,
     Machine,
     Recovery,
     Release,
@@ -24,7 +25,10 @@ from accord.release import (
 )
 
 _NAMING = frozenset(
-    {"service-start", "release", "renewal", "ballot", "resource-release", "export", "recovery"}
+    {
+        *("service-start", "recovery", "handover", "ballot"),
+        *("release", "renewal", "resource-release", "export"),
+    }
 )
 _BY_SERVICE = frozenset({"release", "renewal", "resource-release", "export"})
 """What a trust service decides that the members may have replaced since it started."""
@@ -171,6 +175,10 @@ def _proof(  # noqa: PLR0911 - one case for each kind of statement
             recovery = Recovery.from_fields(statement.fields())
             service = machine.board.charter.service
             return Proof(*at, recovery.evidence, recovery.binding, service)
+        case "handover":
+            handover = Handover.from_fields(statement.fields())
+            service = machine.board.charter.service
+            return Proof(*at, handover.evidence, handover.binding, service)
         case "ballot":
             return _ballot_proof(Ballot.from_fields(statement.fields()), machine, entry)
     return None

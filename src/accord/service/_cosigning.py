@@ -357,6 +357,7 @@ class Cosigning:
 
     async def _forked(self, other: bytes, witness: str) -> None:
         """Keeps both heads for everybody to see. Raises ``LogForkError``."""
+        self.require_no_fork()  # Several witnesses may show one at once: the first one is kept.
         own = self._log.checkpoint()
         found = self._own(other)
         if found is None:

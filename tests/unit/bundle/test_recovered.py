@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of a board that went on elsewhere: the evidence of its recovery is verified, too."""
+"""The log of a board that went on elsewhere: what says so is verified with its evidence, too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.support.moving import Machine, movable, moved, settled_at
 from tests.support.recovering import Elsewhere, Planned, go_on, prepared, recovered
 
 from accord.bundle import VerifiedLog, named_evidence, object_name, replay, verify_log
@@ -73,3 +74,17 @@ def test_replaying_alone_names_what_a_recovery_rests_on(board: Planned) -> None:
     """Whoever makes a bundle fetches it."""
     assert recovery_of(board).evidence in named_evidence(log_of(board))
     assert recovery_of(board).evidence in [p.evidence for p in replay(log_of(board)).proofs]
+
+
+def test_a_hand_over_without_its_evidence_is_refused(tmp_path: Path) -> None:
+    """Whom the service before named as its successor proved itself; a bundle shows how."""
+    board = movable(tmp_path)
+    machine = Machine(board.hardware)
+    with board.over_http() as source, machine.running() as (service, target):
+        handover = moved(board, source, target)
+    settled_at(board, service, machine)
+
+    found = {proof.evidence: proof for proof in verified(board).replayed.proofs}
+    assert found[handover.evidence].binding == handover.binding
+    with pytest.raises(BundleContentError, match=f"evidence {handover.evidence} is missing"):
+        verified(board, without=handover.evidence)
