@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from accord.client import (
     next_service,
 )
 from accord.errors import (
+    AppraisalError,
     BoardMovedError,
     ExitCode,
     NotHandedOverError,
@@ -51,13 +52,16 @@ from accord.errors import (
 )
 from accord.evidence import Evidence, Role, appraise, verify
 from accord.identity import FileIdentity, sign_statement
-from accord.release import Lease, RunOutcome, RunStatement
+from accord.policy import AttestationVariant
+from accord.release import Lease, RunOutcome, RunStatement, log_origin
 from accord.shield import Job
 from accord.shield._job import open_session
 from accord.shield._launch import _record
 from accord.shield._lease import LeaseKeeper, ask_for_renewal, boot_time
 from accord.shield._receive import Received, receive
 from accord.shield._way import Way
+from accord.witness import WatchedLog
+from accord.witness.replay import ServiceSource
 
 
 def test_a_board_moves_to_a_service_of_other_code(tmp_path: Path) -> None:
@@ -150,6 +154,31 @@ def test_a_witnessed_board_moves_and_its_witnesses_follow(tmp_path: Path) -> Non
             [log] = witness.witness.store.logs()
             assert log.key == service.keyset.verify_key
         service.close()
+
+
+def test_a_witness_reads_the_log_from_a_service_of_other_code(tmp_path: Path) -> None:
+    """By the charter that it replayed or, started again, by the key that the log has now."""
+    board = movable(tmp_path)
+    there = Machine(board.hardware)
+    reader = board.identity("ann").signer
+    origin = log_origin(board.board)
+    with board.over_http() as old, there.running() as (service, new):
+        done = moved(board, old, new)
+        before = WatchedLog(origin, origin, board.service.keyset.verify_key, board.board, new)
+        accepted = board.host.machine.board.charter.service
+
+        def read(log: WatchedLog, known: Sequence[AttestationVariant] = ()) -> list[bytes]:
+            source = ServiceSource(log, reader)
+            try:
+                return list(source.entries(0, done.size, known))
+            finally:
+                source.close()
+
+        with pytest.raises(AppraisalError):
+            read(before)
+        following = read(before, accepted)
+        again = read(replace(before, key=done.key))
+    assert following == again == log_of(service, board.board)[: done.size]
 
 
 def test_who_was_away_follows_without_the_service_before(tmp_path: Path) -> None:

@@ -127,7 +127,9 @@ class Entries:
     def __init__(self, board: Digest, stores: Sequence[MemoryStore]) -> None:
         self._board, self._stores = board, stores
 
-    def entries(self, start: int, size: int | None) -> Iterator[bytes]:
+    def entries(
+        self, start: int, size: int | None, _accepted: Sequence[AttestationVariant] = ()
+    ) -> Iterator[bytes]:
         longest = max(self._stores, key=lambda store: store.size(self._board))
         return islice(longest.entries(self._board, start), None if size is None else size - start)
 

@@ -14,8 +14,16 @@ from accord.board import Genesis, verify_genesis
 from accord.channel import Side
 from accord.encoding import Digest, Envelope, Fields, JSONValue, base64_encode, canonical_json
 from accord.errors import GenesisError, PinMismatchError
-from accord.evidence import AttestationResult, Claims, Evidence, Purpose, appraise, verify
-from accord.identity import Keyset
+from accord.evidence import (
+    AttestationResult,
+    Claims,
+    Evidence,
+    Purpose,
+    appraise,
+    evaluate,
+    verify,
+)
+from accord.identity import Keyset, VerifyKey
 from accord.policy import AttestationVariant, Channel
 from accord.release import NONCE_BYTES, service_binding
 
@@ -49,18 +57,37 @@ def prove_service(
     genesis: Genesis,
     channel: Channel,
     accepted: Sequence[AttestationVariant] = (),
+    *,
+    known: VerifyKey | None = None,
 ) -> tuple[Keyset, AttestationResult]:
     """The keys of the peer, which is a service that the founders accept, or one of ``accepted``.
 
-    That the members still accept it is *not* checked: only its log can say so.
-    CHN and ATT errors.
+    Or whoever holds ``known``, the log's key. That the members still accept it is *not*
+    checked: only its log can say so. CHN and ATT errors.
     """
     keyset, claims = prove_environment(connection, genesis.digest, genesis.anchors, channel)
-    return keyset, appraise(claims, (*genesis.service, *accepted), now=datetime.now(UTC))
+    return keyset, _appraised(claims, keyset, (*genesis.service, *accepted), known)
+
+
+def _appraised(
+    claims: Claims,
+    keyset: Keyset,
+    accepted: Sequence[AttestationVariant],
+    known: VerifyKey | None,
+) -> AttestationResult:
+    # Whoever holds the log's key needs no further admission: the log says who may hold it.
+    decide = evaluate if keyset.verify_key == known else appraise
+    return decide(claims, accepted, now=datetime.now(UTC))
 
 
 def prove_first(
-    connection: Connection, board: Digest, channel: Channel, purpose: Purpose
+    connection: Connection,
+    board: Digest,
+    channel: Channel,
+    purpose: Purpose,
+    accepted: Sequence[AttestationVariant] = (),
+    *,
+    known: VerifyKey | None = None,
 ) -> tuple[Genesis, Keyset, AttestationResult]:
     """`prove_service` for a caller who has the board's digest alone: the peer sends the rest.
 
@@ -73,7 +100,8 @@ def prove_first(
     if genesis.digest != board:
         raise GenesisError(detail=f"the service sent board {genesis.digest}, not {board}")
     claims = _verified(connection, board, genesis.anchors, channel, proof)
-    return genesis, proof.keyset, appraise(claims, genesis.service, now=datetime.now(UTC))
+    result = _appraised(claims, proof.keyset, (*genesis.service, *accepted), known)
+    return genesis, proof.keyset, result
 
 
 @functools.lru_cache(maxsize=8)

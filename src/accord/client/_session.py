@@ -33,7 +33,7 @@ from accord.errors import (
     ServiceDismissedError,
 )
 from accord.evidence import AttestationResult, Evidence, Purpose, appraise
-from accord.identity import Keyset, Signer, Statement, verify_statement
+from accord.identity import Keyset, Signer, Statement, VerifyKey, verify_statement
 from accord.ledger import Ledger, verify_checkpoint
 from accord.policy import AttestationVariant, Channel
 from accord.release import (
@@ -89,17 +89,25 @@ class TrustSession:
         channel: Channel = Channel.L2,
         public_only: bool = False,
         purpose: Purpose = Purpose.RELEASE,
+        accepted: Sequence[AttestationVariant] = (),
+        known: VerifyKey | None = None,
     ) -> TrustSession:
         """Fetches the genesis that ``board`` names, and attests the service by it.
 
+        Or by ``accepted``, the conditions that the caller knows from a later charter, or by
+        ``known``, the key that the caller knows to be the log's.
         ``purpose`` is that of the first challenge, which comes along and saves a round trip.
         With ``public_only`` no address of this machine or of its own network is called.
         Raises ``GenesisError`` where the service has another, CHN and ATT errors.
         """
         connection = Connection(url, public_only=public_only)
         with connection.closed_on_failure():
-            genesis, keyset, result = prove_first(connection, board, channel, purpose)
-            return cls._attested(connection, genesis, keyset, result, channel)
+            genesis, keyset, result = prove_first(
+                connection, board, channel, purpose, accepted, known=known
+            )
+            return cls._attested(
+                connection, genesis, keyset, result, channel, accepted=accepted, known=known
+            )
 
     @classmethod
     def attest(
@@ -129,12 +137,14 @@ class TrustSession:
         channel: Channel,
         *,
         accepted: Sequence[AttestationVariant] = (),
+        known: VerifyKey | None = None,
     ) -> TrustSession:
         connection.attested = True
         if channel is Channel.L2:
 
             def prove() -> None:
-                if prove_service(connection, genesis, channel, accepted)[0] != keyset:
+                again, _ = prove_service(connection, genesis, channel, accepted, known=known)
+                if again != keyset:
                     raise ServiceChangedError(url=connection.url)
 
             connection.prove = prove

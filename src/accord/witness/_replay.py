@@ -28,6 +28,7 @@ from accord.errors import (
 )
 from accord.identity import Signer, VerifyKey
 from accord.ledger import LogHead
+from accord.policy import AttestationVariant
 from accord.release import Machine, log_origin
 from accord.witness._head import Head, earlier_origin, signed_note
 from accord.witness._store import WatchedLog
@@ -45,8 +46,13 @@ LOOK_ENTRIES = 100_000
 class EntrySource(Protocol):
     """Where the entries of one board's log come from; they need not be true."""
 
-    def entries(self, start: int, size: int | None) -> Iterator[bytes]:
-        """The entries from ``start`` to ``size``, or to all there are. Raises ``AccordError``."""
+    def entries(
+        self, start: int, size: int | None, accepted: Sequence[AttestationVariant]
+    ) -> Iterator[bytes]:
+        """The entries from ``start`` to ``size``, or to all there are.
+
+        ``accepted``: who else may show them, by what was replayed. Raises ``AccordError``.
+        """
         ...
 
     def close(self) -> None:
@@ -58,15 +64,23 @@ class ServiceSource:
     """The board's trust service, read with the key of the witness."""
 
     def __init__(self, log: WatchedLog, signer: Signer) -> None:
-        self._url, self._signer = log.service, signer
+        self._url, self._signer, self._known = log.service, signer, log.key
         self._board = parse_digest(log.board, what="board")
         self._session: TrustSession | None = None
         self._kept = ExitStack()
 
-    def entries(self, start: int, size: int | None) -> Iterator[bytes]:
-        """Attests the service first, once for each connection. Raises ``AccordError``."""
+    def entries(
+        self, start: int, size: int | None, accepted: Sequence[AttestationVariant]
+    ) -> Iterator[bytes]:
+        """Attests the service first, once for each connection. Raises ``AccordError``.
+
+        It may be of code that the founders never saw, if the members accepted it since, or if
+        it holds the key under which the log was cosigned last: also after another start.
+        """
         if self._session is None:
-            session = TrustSession.open(self._url, self._board)
+            session = TrustSession.open(
+                self._url, self._board, accepted=accepted, known=self._known
+            )
             self._session = self._kept.enter_context(session)
         try:
             yield from self._session.read_entries(self._signer, start=start, size=size)
@@ -86,7 +100,7 @@ class _BoardReplay:
     def __init__(self, log: WatchedLog, source: Callable[[WatchedLog], EntrySource]) -> None:
         self._origin, self._board = log.origin, log.board
         self._sources = source
-        self._source, self._service = source(log), log.service
+        self._source, self._at = source(log), (log.service, log.key)
         self._look_after = 0.0
         self._lock = threading.Lock()
         self._begin()
@@ -195,9 +209,9 @@ class _BoardReplay:
         if not self._lock.acquire(timeout=BUSY_S):
             raise ReplayUnavailableError(origin=self._origin, detail="it is being replayed")
         try:
-            if log.service != self._service:
+            if (log.service, log.key) != self._at:
                 self._source.close()
-                self._source, self._service = self._sources(log), log.service
+                self._source, self._at = self._sources(log), (log.service, log.key)
                 self._look_after = 0.0
             yield
         finally:
@@ -217,7 +231,8 @@ class _BoardReplay:
 
     def _read(self, size: int | None) -> Iterator[bytes]:
         try:
-            yield from self._source.entries(self._tree.size, size)
+            accepted = () if self._machine is None else self._machine.board.charter.service
+            yield from self._source.entries(self._tree.size, size, accepted)
         except AccordError as exc:
             raise ReplayUnavailableError(origin=self._origin, detail=exc) from exc
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from accord.errors import (
 )
 from accord.identity import VerifyKey
 from accord.ledger import EMPTY_ROOT, AddCheckpoint
+from accord.policy import AttestationVariant
 from accord.release import Recovery, RecoveryShare, RootShare, RootShares, log_origin
 from accord.witness import WatchedLog, Witness, WitnessStore
 from accord.witness.replay import Replay
@@ -86,7 +87,9 @@ class Shown:
     def __init__(self, stub: Stub) -> None:
         self.stub = stub
 
-    def entries(self, start: int, size: int | None) -> Iterator[bytes]:
+    def entries(
+        self, start: int, size: int | None, _accepted: Sequence[AttestationVariant] = ()
+    ) -> Iterator[bytes]:
         return self.stub.entries(start, size)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -26,6 +26,7 @@ from accord.errors import (
     WitnessedSizeError,
 )
 from accord.ledger import AddCheckpoint, Entry, Ledger, sign_checkpoint
+from accord.policy import AttestationVariant
 from accord.release import log_origin
 from accord.witness import Head, WatchedLog, Witness, WitnessKey
 from accord.witness.replay import Replay
@@ -55,7 +56,9 @@ class Stub:
         origin = log_origin(board)
         return WatchedLog(origin, origin, key, board, "https://stub.example")
 
-    def entries(self, start: int, size: int | None) -> Iterator[bytes]:
+    def entries(
+        self, start: int, size: int | None, _accepted: Sequence[AttestationVariant] = ()
+    ) -> Iterator[bytes]:
         self.asked.append((start, size))
         for data in (self.log if self.shown is None else self.shown)[start:size]:
             if self.failure is not None:
@@ -256,7 +259,7 @@ def test_one_request_at_a_time_replays(
     inside, go_on = threading.Event(), threading.Event()
     entries = stub.entries
 
-    def slow(start: int, size: int | None) -> Iterator[bytes]:
+    def slow(start: int, size: int | None, _accepted: object) -> Iterator[bytes]:
         inside.set()
         go_on.wait(10)
         return entries(start, size)
