@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.live import Hardware
-from tests.support.moving import replaying
+from tests.support.moving import Replaying, replaying
 from tests.support.witness import FakeWitness, Seen, four_witnesses
 from tests.support.witnessed import Witnessed, copied
 
@@ -21,6 +21,7 @@ from accord.errors import LogForkError, NotCosignedError
 from accord.identity import KeySigner
 from accord.ledger import Checkpoint, sign_checkpoint, verify_checkpoint
 from accord.release import log_origin
+from accord.witness import WatchedLog
 
 
 @pytest.fixture
@@ -233,11 +234,17 @@ def test_a_head_that_a_witness_made_up_halts_nothing(
     note = sign_checkpoint(head, name=origin, signer=thief)
     liar.logs[origin] = Seen(head.size, head.root, note)
     liar.instead = lambda _request: (status, f"{head.size}\n".encode())
-    for _ in range(2):
+    for _ in range(20):  # The others are a quorum: a round need not wait for the liar.
         board.release()
+        if board.host.freshness == "degraded":
+            break
     assert (board.host.cosigning.fork, board.host.freshness) == (None, "degraded")
-    [said] = [line.getMessage() for line in caplog.records if line.name == "accord.service"]
-    assert "witness w0 shows no other checkpoint of this log" in said
+    said = [line.getMessage() for line in caplog.records if line.name == "accord.service"]
+    assert any("witness w0 shows no other checkpoint of this log" in line for line in said)
+
+
+def _retired(witness: Replaying) -> list[WatchedLog]:
+    return [log for log in witness.witness.store.logs() if log.retired]
 
 
 def test_the_abandoned_name_of_a_log_finds_no_witness(hardware: Hardware, tmp_path: Path) -> None:
@@ -255,7 +262,10 @@ def test_the_abandoned_name_of_a_log_finds_no_witness(hardware: Hardware, tmp_pa
         board.propose(ResolveFork(*heads))
         board.release()
         assert board.host.machine.board.generation() == 1
-        seen = [witness.witness.store.logs() for witness in witnesses]
+        deadline = time.monotonic() + 30
+        while not all(map(_retired, witnesses)) and time.monotonic() < deadline:
+            time.sleep(0.05)  # The last of them was not needed for the quorum.
+        seen = list(map(_retired, witnesses))
         for witness in witnesses:  # They hear of no service but the old one.
             witness.stores[:] = [before]
         old = board.cloned(before)
@@ -264,5 +274,5 @@ def test_the_abandoned_name_of_a_log_finds_no_witness(hardware: Hardware, tmp_pa
             with pytest.raises((LogForkError, NotCosignedError)):
                 old.release()
         assert released == len(old.statements("release"))
-        assert seen == [witness.witness.store.logs() for witness in witnesses]
-        assert [[log.retired for log in logs] for logs in seen] == [[True, False]] * 4
+        assert seen == list(map(_retired, witnesses))
+        assert [len(logs) for logs in seen] == [1] * 4

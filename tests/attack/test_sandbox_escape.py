@@ -643,7 +643,7 @@ def test_killed_shield_leaves_neither_process_nor_plaintext(tmp_path: Path) -> N
     marker = f"orphan-{os.getpid()}"
     shield = _start_shield(base, "import time; time.sleep(60)", marker)
     try:
-        for _ in range(200):
+        for _ in range(800):
             if len(processes_naming(marker)) > 1 or shield.poll() is not None:
                 break
             time.sleep(0.05)

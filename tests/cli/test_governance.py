@@ -528,13 +528,13 @@ def test_approval_service_runs_as_a_process(governed: Board, tmp_path: Path) -> 
             [*ACCORD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not url_file.exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert url_file.read_text().startswith("https://127.0.0.1:")
         finally:
             process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=20)
+            said, _ = process.communicate(timeout=60)
         seen.append(json.loads(said)["tls_spki_sha256"])
     assert seen[0] == seen[1]
 

@@ -29,6 +29,7 @@ KILLS = int(os.environ.get("ACCORD_CRASH_KILLS", "25"))
 """`make crash` kills 200 times."""
 
 MAX_OPEN_S = 10.0
+TIMEOUT_S = 300 + 5 * KILLS
 
 
 @dataclass
@@ -122,7 +123,7 @@ class Loop:
         assert max(opened) < MAX_OPEN_S
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(TIMEOUT_S)
 def test_nothing_acknowledged_is_lost_over_many_kills(hardware: Hardware, tmp_path: Path) -> None:
     """Every statement, grant and tag is in the log after the next start, at its old place."""
     with Nursery(hardware.trust_host, tmp_path / "service") as nursery:
@@ -131,7 +132,7 @@ def test_nothing_acknowledged_is_lost_over_many_kills(hardware: Hardware, tmp_pa
         Loop(nursery, found_board(tmp_path / "board", hardware, url)).run()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(TIMEOUT_S)
 def test_nothing_is_lost_where_witnesses_are_killed_too(hardware: Hardware, tmp_path: Path) -> None:
     """Nor does any witness forget: all they ever cosigned is a beginning of the one log."""
     with Nursery(hardware.trust_host, tmp_path / "service") as nursery:
@@ -143,7 +144,7 @@ def test_nothing_is_lost_where_witnesses_are_killed_too(hardware: Hardware, tmp_
         assert set(NAMES) == witnesses.sizes.keys()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(TIMEOUT_S)
 def test_nothing_is_lost_in_a_database(
     hardware: Hardware, postgres: Postgres, tmp_path: Path
 ) -> None:

@@ -101,7 +101,9 @@ class Operator(RuleBasedStateMachine):
         self.disk = data.draw(st.sampled_from(self.copies)).copy()
 
     @rule()
+    @precondition(lambda self: self.disk.settings)
     def keep(self) -> None:
+        """An empty disk is another service, with other keys: not an older copy of this one."""
         self.copies.append(self.disk.copy())
 
     @rule(data=st.data())

@@ -266,7 +266,7 @@ def test_nothing_is_left_out(full: World) -> None:
         Machine: 11,
         BoardState: 16,
         ProposalRecord: 8,
-        AssetRecord: 6,
+        AssetRecord: 7,
         StopRecord: 4,
         RunRecord: 4,
     }
