@@ -40,9 +40,9 @@ def run(report: Report, folder: Path, hardware: Hardware, *, rounds: int) -> dic
     added = {}
     with ExitStack() as stack:
         server = stack.enter_context(Nursery(hardware.trust_host, folder / "strict"))
-        server.start()
-        _open_to_all(server.url, hardware, folder / "strict-owner")
-        places = _places(stack, folder, hardware, server.url)
+        url = server.start()
+        _open_to_all(url, hardware, folder / "strict-owner")
+        places = _places(stack, folder, hardware, url)
         round_trip = _round_trip_ms(folder)
         for together in TOGETHER:
             found: dict[str, list[float]] = {"strict": [], "solo": []}
