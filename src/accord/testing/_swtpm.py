@@ -158,11 +158,15 @@ class SoftwareTPM:
             ]
             self._process = subprocess.Popen(
                 arguments,
-                pass_fds=(data.fileno(), control.fileno()),
+                # With the lock: where we are killed, it holds until this process has ended, too.
+                pass_fds=(data.fileno(), control.fileno(), *self._held()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+
+    def _held(self) -> tuple[int, ...]:
+        return () if self._lock is None else (self._lock.fileno(),)
 
     def _stop(self) -> None:
         """Closes both sockets, at which the process ends; kills it if it does not."""
