@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from tests.support.backups import root_of, secrets_in, shares_of
 from tests.support.live import Hardware
+from tests.support.moving import log_of
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.recovering import NAMES, Planned
 
@@ -21,8 +22,8 @@ from accord.board import AssetWithdrawal
 from accord.bundle import named_evidence, object_name, verify_log
 from accord.client import withdraw_asset
 from accord.errors import AccordError
-from accord.identity import sign_statement
-from accord.ledger import Ledger
+from accord.identity import sign_statement, statement_kind
+from accord.ledger import Entry, Ledger
 from accord.release import Machine
 from accord.service._postgres import open_postgres
 from accord.service._secret_names import deposit_name
@@ -192,6 +193,21 @@ def test_erasing_again_is_no_error(board: Planned) -> None:
     first = erase(board)
     assert erase(board) > first
     verify_everything(board)
+
+
+def test_a_statement_that_is_repeated_scrubs_nothing(
+    board: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scrubbing locks a database that all boards share; repeating costs a reader nothing."""
+    scrubbed: list[object] = []
+    scrub = board.store.scrub
+    monkeypatch.setattr(board.store, "scrub", lambda: scrubbed.append(scrub()))
+    erase(board)
+    log = [Entry.from_bytes(data).envelope for data in log_of(board.service, board.board)]
+    [envelope] = [item for item in log if statement_kind(item) == "asset-withdrawal"]
+    for _ in range(3):
+        board.submit(envelope)
+    assert scrubbed == [None]
 
 
 def test_what_is_offered_afterwards_stays(board: Planned) -> None:

@@ -36,6 +36,7 @@ from accord.errors import (
     AppraisalError,
     BackupDamagedError,
     BoardMovedError,
+    CounterSealedError,
     FoundingRefusedError,
     GenesisError,
     HandoverRefusedError,
@@ -47,13 +48,18 @@ from accord.errors import (
     SignatureInvalidError,
     UnreachableError,
 )
-from accord.evidence import Evidence, Purpose
+from accord.evidence import Evidence, Purpose, Role
 from accord.identity import FileIdentity, Keyset, KeySigner, sign_statement
 from accord.release import HandoverOffer, HandoverRequest
 from accord.service import TrustService
 from accord.service._backup import BackupReader
 from accord.service._brought import bring
+from accord.service._counter import Standing
 from accord.service._store import Stored
+from accord.testing import simulated_measurements
+
+OURS = simulated_measurements(Role.SERVICE)["mrtd"]
+"""The code that is running."""
 
 STRANGE = bytes(47) + b"\3"
 """Code that no charter names."""
@@ -283,6 +289,35 @@ def test_a_board_that_somebody_founded_there_first_stays_where_it_is(scene: Scen
         with pytest.raises(HandoverRefusedError, match="log of its own"):
             offered(old, new, scene.board)
     assert scene.board.host.machine.handover is None
+
+
+def test_a_decoy_that_was_moved_there_first_stops_no_hand_over(tmp_path: Path) -> None:
+    """A founder's own branch of the genesis: nothing is written that it would make final."""
+    with scene_in(tmp_path, Machine(None, mrtd=OURS)) as scene:  # type: ignore[arg-type]
+        board, elsewhere = scene.board, Machine(scene.board.hardware, scene.there.mrtd)
+        with elsewhere.running() as (decoy, url), both(scene) as (old, new):
+            asyncio.run(decoy.found(board.envelope))
+            with TrustSession.attest(url, board.genesis) as session:
+                branch = replace(scene, old=url)
+                papers = asked(branch, session, new)
+                session.ask("POST", "handover", papers)
+                genesis: JSONValue = board.envelope.to_json()
+                new.ask("POST", "handover/take", {"genesis": genesis, "request": papers["request"]})
+            with pytest.raises(HandoverRefusedError, match="holds a log of the board already"):
+                old.ask("POST", "handover", asked(scene, old, new))
+        assert board.host.machine.handover is None
+
+
+def test_a_service_whose_counter_seals_it_gives_nothing_away(scene: Scene) -> None:
+    """An older copy of its disk, from just after the hand-over: votes and uses since are not in."""
+    lives = scene.board.service._parts.hosting.lives
+    with both(scene) as (old, new):
+        old.ask("POST", "handover", asked(scene, old, new))
+        lives.standing = Standing.REFUSED
+        with pytest.raises(CounterSealedError):
+            old.ask("POST", "handover", asked(scene, old, new))
+    with pytest.raises(CounterSealedError):
+        fetch(scene, scene.service._parts.keys.signer)
 
 
 def test_nobody_founds_a_board_that_is_about_to_come(scene: Scene) -> None:
@@ -584,14 +619,14 @@ def test_a_service_that_has_more_or_other_entries_takes_nothing(scene: Scene) ->
         bring(parts.hosting, reader.header, machine, [batch[0], *batch[2:]], notes={})
 
 
-@pytest.mark.parametrize("change", ["size", "signer"])
+@pytest.mark.parametrize("change", ["size", "root", "signer"])
 def test_only_the_successor_says_that_it_has_everything(scene: Scene, change: str) -> None:
     """Anybody else's word would leave the real one without its package."""
     with both(scene) as (old, new):
         with pytest.raises(NotHandedOverError):
             old.ask("POST", "handover/done", done_by(scene))
         old.ask("POST", "handover", asked(scene, old, new))
-        with pytest.raises(HandoverRefusedError if change == "size" else SignatureInvalidError):
+        with pytest.raises(SignatureInvalidError if change == "signer" else HandoverRefusedError):
             old.ask("POST", "handover/done", done_by(scene, change=change))
     with pytest.raises(HandoverRefusedError, match="not handed over to this"):
         scene.service.arrivals.done(scene.board.host)
@@ -601,10 +636,12 @@ def test_only_the_successor_says_that_it_has_everything(scene: Scene, change: st
 def done_by(scene: Scene, *, change: str = "") -> dict[str, JSONValue]:
     gone = scene.board.host.machine.handover
     size = 1 if gone is None or change == "size" else gone.size + 1
+    of = size - 1 if change == "root" else size
     body: JSONValue = {
         "schema": "accord.handover-done.v1",
         "board": scene.board.board,
         "size": size,
+        "root": scene.board.host.head.root(of).hex(),
     }
     who = scene.board.service if change == "signer" else scene.service
     envelope = sign_statement("handover-done", body, [who._parts.keys.signer])

@@ -250,7 +250,7 @@ def _read_asset(fields: Fields) -> AssetRecord:
         fields.digest("latest"),
         fields.digest("owner_key"),
         {name: readers.digest(name) for name in readers.names()},
-        tuple(parse_digest(value, what=where) for where, value in fields.items("deposits")),
+        tuple(_digests(fields, "deposits")),
         fields.flag("withdrawn"),
     )
     fields.end()

@@ -49,6 +49,8 @@ class HandoverOffer:
     """What the package is sealed to. It lives in the memory of this boot alone."""
 
     evidence: Digest
+    holds: bool = False
+    """Whether it has a board of that name already: then nothing may be handed over anew."""
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Self:
@@ -61,6 +63,7 @@ class HandoverOffer:
             Keyset.from_fields(fields.object("keyset")),
             SealKey(fields.data("key", size=KEY_BYTES)),
             fields.digest("evidence"),
+            fields.flag("holds"),
         )
         fields.end()
         return offer
@@ -74,6 +77,7 @@ class HandoverOffer:
             "keyset": self.keyset.to_json(),
             "key": base64_encode(self.key.raw),
             "evidence": self.evidence,
+            "holds": self.holds,
         }
 
     @property

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import OrderedDict
+from dataclasses import replace
 from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from accord.board import Genesis, verify_genesis
 from accord.client import fetch_package, verify_backup
-from accord.encoding import Digest, Envelope, sha256
+from accord.encoding import Digest, Envelope, JSONValue, sha256
 from accord.errors import (
     AccordError,
     AppraisalError,
@@ -68,16 +69,20 @@ class Arrivals:
         the genesis raises.
         """
         await self._admit(_genesis_of(board, genesis))
-        self._require_room(board)
+        holds = self._require_room(board)
         public = SealKey(self._key.public_key().public_bytes_raw())
         parts = self._parts
         draft = HandoverOffer(board, nonce, self._boot, parts.keyset, public, sha256(b""))
         evidence = parts.attester.collect(draft.binding.report_data())
-        offer = HandoverOffer(board, nonce, self._boot, parts.keyset, public, evidence.digest)
+        offer = replace(draft, evidence=evidence.digest, holds=holds)
         return parts.sign("handover-offer", offer.to_json()), evidence
 
-    def _require_room(self, board: Digest) -> None:
-        """Whoever has a genesis may send it here, too: such a log must not be in the way later."""
+    def _require_room(self, board: Digest) -> bool:
+        """Whether a log of the board is here, which then came by a hand-over.
+
+        Whoever has a genesis may send it here, too: such a log must not be in the way later.
+        Raises ``HandoverRefusedError`` where it was founded here.
+        """
         held = self._held(board)
         if held is not None and not _came(held):
             raise HandoverRefusedError(detail="that service has a log of its own of the board")
@@ -85,6 +90,7 @@ class Arrivals:
         self._expected.move_to_end(board)
         if len(self._expected) > MAX_EXPECTED:
             self._expected.popitem(last=False)
+        return held is not None
 
     def expects(self, board: Digest) -> bool:
         """Whether this boot has offered to take the board over: nobody founds it here then."""
@@ -214,7 +220,13 @@ class Arrivals:
         gone = host.machine.handover
         if gone is None or not _came(host):
             raise HandoverRefusedError(detail="it was not handed over to this service")
-        body = {"schema": DONE_SCHEMA, "board": host.board, "size": gone.size + 1}
+        size = gone.size + 1
+        body: JSONValue = {
+            "schema": DONE_SCHEMA,
+            "board": host.board,
+            "size": size,
+            "root": host.head.root(size).hex(),
+        }
         return self._parts.sign(DONE_KIND, body)
 
 

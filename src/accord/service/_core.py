@@ -114,6 +114,8 @@ class TrustService:
         self.departures = Departures(self._parts, self._boards, self._ownership)
         self.arrivals = Arrivals(self._parts, self._boards, self._ownership)
         self._approvals = Approvals(self._parts, self._take_ballot)
+        # The first is for whoever ended before: nobody wrote down that it had scrubbed.
+        self._erasures, self._scrubbed, self._scrubbing = 1, 0, asyncio.Lock()
 
     # --- the process -----------------------------------------------------------------------
 
@@ -283,14 +285,29 @@ class TrustService:
     ) -> int:
         async with host.durably():
             await self._boards.writing(host)
+            new = envelope.statement_digest not in host.machine.board.recorded
             index = self._statements.record(
                 host, envelope, sealed_key=sealed_key, evidence=evidence, nonce=nonce
             )
             await self._enactments.enact(host)
         if erases(envelope):  # Answered once it is done: whoever heard nothing says it again.
-            await self._parts.hosting.run(self._parts.hosting.store.scrub)
+            self._parts.forget(host.board)
+            await self._scrub(new=new)
         self._approvals.ask(host)
         return index
+
+    async def _scrub(self, *, new: bool) -> None:
+        """Waits until all that was erased is gone from the disk.
+
+        It may lock a whole database, and anybody may repeat a statement that erases: so it is
+        done again only where there is something to do, and for all of it at once.
+        """
+        self._erasures += new
+        async with self._scrubbing:
+            erasures = self._erasures
+            if self._scrubbed < erasures:
+                await self._parts.hosting.run(self._parts.hosting.store.scrub)
+                self._scrubbed = erasures
 
     def challenge(
         self, host: BoardHost, purpose: Purpose = Purpose.RELEASE

@@ -32,7 +32,6 @@ from accord.service._parts import Parts
 
 _LOG = logging.getLogger("accord.service")
 
-
 DONE_KIND, DONE_SCHEMA = "handover-done", "accord.handover-done.v1"
 
 
@@ -81,6 +80,8 @@ class Departures:
         claims = self._attested(host, offered, evidence)
         if offered.keyset.verify_key == host.key:
             raise HandoverRefusedError(detail="it is offered to this service itself")
+        # An older copy of the disk hands nothing over, whatever its log ends with.
+        self._parts.hosting.lives.require(witnessed=host.witnessed)
         async with self._lock:
             gone = successor(host)
             if gone is None:
@@ -89,7 +90,8 @@ class Departures:
             # (5) Only now is there exactly one service that can ever go on.
             await self._note(host, gone)
             self._offers[host.board] = offered
-            if wanted.target != gone.url:
+            # Who has it is known once it was taken; before, it may have moved to another address.
+            if wanted.target != gone.url and not await self._taken(host, gone):
                 store, name = self._parts.hosting.store, _address_setting(host, gone)
                 await self._parts.hosting.run(store.set_setting, name, wanted.target.encode())
         return await self.handover(host)
@@ -121,6 +123,9 @@ class Departures:
         claims: Claims,
         asked: tuple[str, Statement],
     ) -> Handover:
+        if offer.holds:
+            # Of another branch: this one could never be taken there.
+            raise HandoverRefusedError(detail="that service holds a log of the board already")
         await self._boards.writing(host)
         # (3) This service may still act for the board, and witnesses answer: before the entry
         #     nothing has happened, after it nobody serves until the other one does.
@@ -207,8 +212,8 @@ class Departures:
         offer = self._offers.get(host.board)
         if offer is None or offer.keyset.verify_key != gone.key:
             raise HandoverRefusedError(detail="no boot of that service was attested here lately")
-        store = self._parts.hosting.store
-        if await self._parts.hosting.run(store.setting, _done_setting(host, gone)) is not None:
+        self._parts.hosting.lives.require(witnessed=host.witnessed)
+        if await self._taken(host, gone):
             # What went on there since would be rolled back by this.
             raise HandoverRefusedError(detail="the other service has taken it already")
         return await pack(self._parts, host, gone, offer, await self._note(host, gone))
@@ -224,13 +229,19 @@ class Departures:
             raise NotHandedOverError(board=host.board)
         fields = verify_statement(envelope, DONE_KIND, {gone.key.key_id: gone.key}).fields()
         fields.schema(DONE_SCHEMA)
-        said = fields.digest("board"), fields.integer("size", minimum=1)
+        said = fields.digest("board"), fields.integer("size", minimum=1), fields.text("root")
         fields.end()
-        if said != (host.board, gone.size + 1):
+        size = gone.size + 1
+        if said != (host.board, size, host.head.root(size).hex()):
             raise HandoverRefusedError(detail="it speaks of another hand-over")
         store, name = self._parts.hosting.store, _done_setting(host, gone)
         await self._parts.hosting.run(store.set_setting, name, envelope.to_bytes())
         self._offers.pop(host.board, None)
+
+    async def _taken(self, host: BoardHost, gone: Handover) -> bool:
+        """Whether the successor has said that the board is durable there."""
+        store = self._parts.hosting.store
+        return await self._parts.hosting.run(store.setting, _done_setting(host, gone)) is not None
 
 
 def _read_offer(envelope: Envelope) -> HandoverOffer:

@@ -42,11 +42,12 @@ class Parts:
     async def secret(self, board: Digest, name: str) -> bytes | None:
         """The value that the store keeps under this name, which no other value ever gets.
 
-        For `accord.service._secret_names` are made of digests.
+        For `accord.service._secret_names` are made of digests. What was erased is empty in the
+        store, and is not there.
         """
         value = self._recent.pop((board, name), None)
         if value is None:
-            value = await self.hosting.run(self.hosting.store.secret, board, name)
+            value = await self.hosting.run(self.hosting.store.secret, board, name) or None
         if value is not None:
             self._recent[board, name] = value
             if len(self._recent) > RECENT:
@@ -60,6 +61,7 @@ class Parts:
             raise SecretValueError(name=name, detail="it is not there")
         return value
 
-    def forget(self, board: Digest, name: str) -> None:
-        """Drops a value that is erased."""
-        self._recent.pop((board, name), None)
+    def forget(self, board: Digest) -> None:
+        """Drops the board's values from memory, once some are erased in the store."""
+        for kept in [key for key in self._recent if key[0] == board]:
+            del self._recent[kept]

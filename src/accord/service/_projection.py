@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from accord.encoding import Digest, Envelope, Fields, canonical_json, parse_json
@@ -18,6 +19,8 @@ MAX_PROJECTION_BYTES = 1 << 30
 """Largest saved state read. It is our own and authentic; this bounds a mistake."""
 
 _SCHEMA = "accord.projection.v1"
+
+_LOG = logging.getLogger("accord.service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,12 @@ def _replayed(store: Store, board: Digest) -> tuple[Replayed, int]:
     if saved is None:
         return _all(store, board)
     size, data = saved
-    fields = Fields(parse_json(data, what="projection", limit=MAX_PROJECTION_BYTES), "projection")
-    fields.schema(_SCHEMA)
-    fields.digest("board")
-    root = fields.text("root")
-    genesis = Envelope.from_json(fields.take("genesis"), what="genesis")
-    machine = read_machine(fields.take("state"))
-    fields.end()
+    try:
+        root, genesis, machine = _read(data)
+    except AccordError as exc:
+        # Of another version of the service, or one that it wrote wrongly. The log is the truth.
+        _LOG.warning("the saved state of board %s is not used: %s (%s)", board, exc, exc.code)
+        return _all(store, board)
     head = LogHead()
     entries = store.entries(board)
     for data in entries:
@@ -92,6 +94,18 @@ def _replayed(store: Store, board: Digest) -> tuple[Replayed, int]:
     for data in entries:
         machine.apply(head.extend(data))
     return Replayed(head, machine, genesis), head.size - size
+
+
+def _read(data: bytes) -> tuple[str, Envelope, Machine]:
+    """The root over the entries that a saved state covers, the first statement, and the state."""
+    fields = Fields(parse_json(data, what="projection", limit=MAX_PROJECTION_BYTES), "projection")
+    fields.schema(_SCHEMA)
+    fields.digest("board")
+    root = fields.text("root")
+    genesis = Envelope.from_json(fields.take("genesis"), what="genesis")
+    machine = read_machine(fields.take("state"))
+    fields.end()
+    return root, genesis, machine
 
 
 def _all(store: Store, board: Digest) -> tuple[Replayed, int]:

@@ -81,11 +81,7 @@ class Statements:
             secrets = _erased(host.machine.board, envelope)
         elif kind == "ballot":
             objects = self._ballot_evidence(host, envelope, evidence, nonce)
-        index = host.stage(envelope, objects=objects, secrets=secrets)
-        for name, value in secrets.items():
-            if not value:
-                self._parts.forget(host.board, name)
-        return index
+        return host.stage(envelope, objects=objects, secrets=secrets)
 
     # --- deposits --------------------------------------------------------------------------
 

@@ -117,7 +117,8 @@ class Witness:
         try:
             return log.key, signed_note(note, origin=log.origin, name=log.name, key=log.key)
         except CheckpointNotSignedError:
-            if self._examiner is None or not log.board or log.retired:
+            # Before its first cosignature the key is what its owner pinned, and nothing else.
+            if self._examiner is None or not log.board or log.retired or not log.size:
                 raise
         key = self._examiner.signer(log, head, note)
         return key, signed_note(note, origin=log.origin, name=log.name, key=key)

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from tests.support.live import Hardware, make_genesis
+from tests.support.live import Hardware, make_genesis, terms
 from tests.support.postgres import Postgres
 
-from accord.encoding import Envelope, canonical_json, parse_json, sha256
+from accord.board import AssetKind, AssetOffer
+from accord.encoding import MAX_ITEMS, Envelope, canonical_json, parse_json, sha256
 from accord.errors import (
     DuplicateStatementError,
     NotWriterError,
@@ -27,7 +28,7 @@ from accord.errors import (
     StoreIntegrityError,
     StoreUnavailableError,
 )
-from accord.identity import Keyset, KeySigner, SealKey, sign_statement
+from accord.identity import FileIdentity, Keyset, KeySigner, SealKey, sign_statement
 from accord.ledger import Entry, verify_checkpoint
 from accord.release import ServiceStart, log_origin, state_digest
 from accord.service import MemoryStore, Store
@@ -361,12 +362,58 @@ def test_a_saved_state_of_another_log_is_refused(scene: Scene) -> None:
     refused(size, data)
     refused(4, data)
     refused(0, data)
-    document = parse_json(data, what="projection", limit=1 << 20)
-    assert isinstance(document, dict)
-    refused(4, canonical_json({**document, "schema": "accord.projection.v9"}))
-    refused(4, b"not JSON")
     fork.drop_projections(host.board)
     assert BoardHost.load(host.board, scene.hosting(fork)).head.size == 4
+
+
+def test_a_saved_state_that_cannot_be_read_is_replayed(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of another version of the service, or a damaged one, costs time and nothing else."""
+    store = MemoryStore()
+    host = asyncio.run(grown(scene, store, 5))
+    host.close()
+    saved = store.projection(host.board)
+    assert saved is not None
+    size, data = saved
+    document = parse_json(data, what="projection", limit=1 << 20)
+    assert isinstance(document, dict)
+    other_version = canonical_json({**document, "schema": "accord.projection.v9"})
+    for unreadable in (other_version, canonical_json({**document, "state": {}}), b"not JSON"):
+        caplog.clear()
+        store.save_projection(host.board, size, unreadable)
+        again = BoardHost.load(host.board, scene.hosting(store))
+        assert state_digest(again.machine) == state_digest(host.machine)
+        assert again.head.root() == host.head.root()
+        assert "is not used" in caplog.text
+
+
+def test_an_asset_offered_very_often_is_in_the_saved_state(
+    scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No list that grows with the log is bounded as a list in a request is."""
+    store = MemoryStore()
+    host = asyncio.run(scene.founded(store))
+    signer = FileIdentity.load(tmp_path / "ann").signer
+
+    async def offer() -> None:
+        latest = None
+        for number in range(MAX_ITEMS + 1):
+            tag = sha256(number.to_bytes(8))
+            asset = AssetOffer(
+                host.board, "ann/often", AssetKind.SECRET, tag, terms(), predecessor=latest
+            )
+            envelope = sign_statement("asset", asset.to_json(), [signer])
+            host.stage(envelope)
+            latest = envelope.statement_digest
+        await host.settled()
+
+    asyncio.run(offer())
+    host.close()
+    again = BoardHost.load(host.board, scene.hosting(store))
+    assert len(again.machine.board.assets["ann/often"].deposits) == MAX_ITEMS + 1
+    assert state_digest(again.machine) == state_digest(host.machine)
+    assert "is not used" not in caplog.text
 
 
 def test_a_board_without_entries_is_damaged(scene: Scene) -> None:
