@@ -57,6 +57,7 @@ class Cosigning:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
         self._loaded = False
+        self._forking = asyncio.Lock()
         self.size = 0
         """How many entries a quorum has seen."""
 
@@ -357,15 +358,17 @@ class Cosigning:
 
     async def _forked(self, other: bytes, witness: str) -> None:
         """Keeps both heads for everybody to see. Raises ``LogForkError``."""
-        self.require_no_fork()  # Several witnesses may show one at once: the first one is kept.
-        own = self._log.checkpoint()
-        found = self._own(other)
-        if found is None:
-            raise StoreUnavailableError(path="settings", detail="a kept checkpoint is not ours")
-        board = self._log.machine.board
-        origin = log_origin(board.board, board.generation())
-        self.fork = Fork(origin, self._log.durable_size, own, found.size, other, witness)
-        await self._notes.keep_fork(self.fork)
+        async with self._forking:
+            self.require_no_fork()  # Several witnesses may show one at once: the first one is kept.
+            own = self._log.checkpoint()
+            found = self._own(other)
+            if found is None:
+                raise StoreUnavailableError(path="settings", detail="a kept checkpoint is not ours")
+            board = self._log.machine.board
+            origin = log_origin(board.board, board.generation())
+            fork = Fork(origin, self._log.durable_size, own, found.size, other, witness)
+            await self._notes.keep_fork(fork)
+            self.fork = fork  # Nobody hears of it before it is on the disk.
         _LOG.error("board %s: its log was forked (seen by %s)", self._log.board, witness)
         self.require_no_fork()
 
