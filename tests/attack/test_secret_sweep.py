@@ -73,6 +73,8 @@ class Host:
                 self._look_at(Path(f"/proc/{pid}"))
 
     def _look_at(self, entry: Path) -> None:
+        # First of all, so that what it became meanwhile is not taken for what this was of.
+        environ = (entry / "environ").read_bytes()
         name, command = (entry / "comm").read_text().strip(), (entry / "cmdline").read_bytes()
         self._keep(name, "cmdline", command)
         limits = (entry / "limits").read_text().splitlines()
@@ -80,7 +82,7 @@ class Host:
         self.core[int(entry.name)] = (name, " ".join(core[4:6]))
         # A policy may put a secret into its own program's environment, which is inside the TEE.
         if name == "bwrap" or MARKER.encode() not in command:
-            self._keep(name, "environ", (entry / "environ").read_bytes())
+            self._keep(name, "environ", environ)
 
     def _keep(self, name: str, file: str, data: bytes) -> None:
         self.seen.setdefault((name, file), set()).add(data)
