@@ -24,574 +24,272 @@
 
 The docstring of a class is its message: the words in braces are the details that the raiser
 must give. Messages are lower case, without a full stop, and never carry a secret.
+
+Each name is imported as itself, which exports it (the typing specification's explicit
+re-export): a second list of them would only be able to disagree.
 """
 
-from accord.errors._base import (
-    AccordError,
-    ExitCode,
-    catalogue,
-)
-from accord.errors._board import (
-    ApprovalRefusedError,
-    ApprovalsMissingError,
-    BoardError,
-    ConstitutionError,
-    DuplicateStatementError,
-    EnactmentInvalidError,
-    EvidenceMissingError,
-    GenesisError,
-    NamespaceError,
-    NoBoardError,
-    NotAMemberError,
-    ProposalClosedError,
-    ProposalImpossibleError,
-    ProposalTimeError,
-    StaleStatementError,
-    TokenError,
-    TooManyProposalsError,
-    UnknownAssetError,
-    UnknownProposalError,
-    UnknownStopError,
-    UnsignedStatementError,
-    WrongBoardError,
-)
-from accord.errors._bundle import (
-    BundleContentError,
-    BundleError,
-    BundleExistsError,
-    BundleFileError,
-    BundleGenesisError,
-    BundleWitnessError,
-    ModelSignatureError,
-    NoSuchResultError,
-    NoSuchRunError,
-    OutputUnavailableError,
-)
-from accord.errors._channel import (
-    ChannelError,
-    ChannelLevelError,
-    PinMismatchError,
-    ReplyError,
-    RequestRefusedError,
-    ServiceChangedError,
-    UnreachableError,
-)
-from accord.errors._collectors import (
-    CollateralCacheError,
-    CollateralMissingError,
-    CollateralUnknownError,
-    CollectorError,
-    FamilyUnclearError,
-    FetchedOtherError,
-    FetchError,
-    InterfaceFailedError,
-    InterfaceMissingError,
-    ReportRaceError,
-)
-from accord.errors._encoding import (
-    EncodingError,
-    MalformedError,
-    NotCanonicalError,
-    TooLargeError,
-    UnsupportedFormatError,
-)
-from accord.errors._evidence import (
-    AnchorUnknownError,
-    AppraisalError,
-    BindingMismatchError,
-    CertificateRevokedError,
-    ChainInvalidError,
-    CollateralMismatchError,
-    CredentialRefusedError,
-    DebugRefusedError,
-    EngineMissingError,
-    EngineRefusedError,
-    EnvironmentRefusedError,
-    EvidenceError,
-    EvidenceExpiredError,
-    EvidenceMalformedError,
-    EvidenceSignatureError,
-    KeyNotBoundError,
-    LogMismatchError,
-    PartMismatchError,
-    ReferenceMismatchError,
-    ResultClaimError,
-    ResultHeaderError,
-    SimulatedTPMMissingError,
-    SimulatorStateError,
-    TCBRefusedError,
-    TPMCommandError,
-)
-from accord.errors._identity import (
-    IdentityConflictError,
-    IdentityError,
-    IdentityExposedError,
-    IdentityNotFoundError,
-    SealedMessageError,
-    SignatureInvalidError,
-)
-from accord.errors._ledger import (
-    CheckpointOriginError,
-    ConsistencyError,
-    CosignatureUnknownError,
-    EntryOrderError,
-    EntryTimeError,
-    ForkUnresolvedError,
-    InclusionError,
-    LedgerError,
-    LogForkError,
-    LogSizeError,
-    NoForkSeenError,
-    NotCosignedError,
-    QuorumMissingError,
-    TileMissingError,
-)
-from accord.errors._policy import (
-    FragmentConflictError,
-    FragmentUnavailableError,
-    PolicyContentError,
-    PolicyError,
-    PolicySyntaxError,
-    PolicyVersionError,
-    SconeSessionError,
-    UnresolvedFragmentError,
-)
-from accord.errors._recovery import (
-    BackupDamagedError,
-    BoardMovedError,
-    BootChangedError,
-    HandoverInvalidError,
-    HandoverRefusedError,
-    LogKeyNeededError,
-    NoRecoveryPlanError,
-    NotHandedOverError,
-    NotRecoveringError,
-    RecoveryBehindError,
-    RecoveryError,
-    RootSharesError,
-    ShareInvalidError,
-    SharesMissingError,
-)
-from accord.errors._refvalues import (
-    EnclaveSignatureError,
-    ImageRefusedError,
-    ManifestExpiredError,
-    ManifestProfileError,
-    ManifestSignatureError,
-    ManifestSignerError,
-    ManifestUnsignedError,
-    MeasuringExtraMissingError,
-    ReferenceValueError,
-)
-from accord.errors._release import (
-    AssetChangedError,
-    AssetKindError,
-    ChannelTooWeakError,
-    ConsentWithdrawnError,
-    ExecutionStoppedError,
-    ExportWithdrawnError,
-    FragmentMismatchError,
-    FragmentWithdrawnError,
-    FreshnessError,
-    IdentityKeyError,
-    InstanceTokenError,
-    LeaseEndedError,
-    LeaseError,
-    LogKeyError,
-    NonceError,
-    NoPolicyError,
-    NoSuchSecretError,
-    NotAttestedError,
-    OneTimePasswordMissingError,
-    OwnerChangedError,
-    PeerExchangeError,
-    PolicyExpiredError,
-    PolicyPendingError,
-    ReaderChangedError,
-    ReaderLeftError,
-    ReleaseError,
-    ReleaseInvalidError,
-    ReservationError,
-    ReservationInvalidError,
-    TagAcceptError,
-    TagMismatchError,
-    TagWriterError,
-    TermsError,
-    UncleanVolumeError,
-    UnknownRunError,
-    UnknownServiceError,
-    UsesExhaustedError,
-    VolumeKeptError,
-)
-from accord.errors._secrets import (
-    AuthorityExpiredError,
-    OneTimePasswordError,
-    OneTimePasswordLockedError,
-    OneTimePasswordUsedError,
-    SecretError,
-    SecretFormatError,
-    SecretValueError,
-    TemplateError,
-    UnknownSecretError,
-)
-from accord.errors._service import (
-    AlreadyClaimedError,
-    ApprovalAnswerError,
-    AssetKeyError,
-    ClaimInvalidError,
-    CounterIndexError,
-    CounterNeededError,
-    CounterSealedError,
-    DepositError,
-    FoundingRefusedError,
-    FramingError,
-    HeaderTooLargeError,
-    HTTPVersionError,
-    IdempotencyKeyBusyError,
-    IdempotencyKeyReusedError,
-    InternalError,
-    KBSBusyError,
-    KBSCollateralError,
-    KBSMissingError,
-    KBSSessionError,
-    KBSUnsupportedError,
-    KBSVersionError,
-    MediaTypeError,
-    MethodNotAllowedError,
-    NoSuchRouteError,
-    NotClaimedError,
-    NotWriterError,
-    PostgresMissingError,
-    PreconditionFailedError,
-    PreconditionRequiredError,
-    ServiceBusyError,
-    ServiceDismissedError,
-    ServiceError,
-    ServiceHaltedError,
-    ServiceIdentityError,
-    SlowRequestError,
-    StoreBusyError,
-    StoreConflictError,
-    StoreIntegrityError,
-    StoreKeyError,
-    StoreUnavailableError,
-    TooManyRequestsError,
-    UnknownBoardError,
-)
-from accord.errors._shield import (
-    ConfinementError,
-    GrantError,
-    LeaseLostError,
-    LiveVolumesError,
-    NamespaceRefusedError,
-    OutputRefusedError,
-    ProgramFailedError,
-    RunStoppedError,
-    SandboxMissingError,
-    ShieldError,
-)
-from accord.errors._usage import (
-    CommandLineError,
-    ExtraMissingError,
-    FileAccessError,
-    InternalFailureError,
-    NotConfirmedError,
-    StepFailedError,
-    UsageError,
-)
-from accord.errors._volumes import (
-    ObjectMissingError,
-    RollbackError,
-    StoreError,
-    VolumeError,
-    VolumeExtractError,
-    VolumeFileNotFoundError,
-    VolumeForkError,
-    VolumeSourceError,
-    VolumeTamperedError,
-    WrongVolumeError,
-    WrongVolumeKeyError,
-)
-from accord.errors._witness import (
-    CheckpointNotSignedError,
-    LogConflictError,
-    LogNotWitnessedError,
-    LogRetiredError,
-    NotContinuedError,
-    NoWitnessError,
-    ReplayRefusedError,
-    ReplayUnavailableError,
-    SplitViewError,
-    WitnessConflictError,
-    WitnessedSizeError,
-    WitnessError,
-    WitnessRequestError,
-    WitnessStateError,
-)
-
-__all__ = [
-    "AccordError",
-    "AlreadyClaimedError",
-    "AnchorUnknownError",
-    "AppraisalError",
-    "ApprovalAnswerError",
-    "ApprovalRefusedError",
-    "ApprovalsMissingError",
-    "AssetChangedError",
-    "AssetKeyError",
-    "AssetKindError",
-    "AuthorityExpiredError",
-    "BackupDamagedError",
-    "BindingMismatchError",
-    "BoardError",
-    "BoardMovedError",
-    "BootChangedError",
-    "BundleContentError",
-    "BundleError",
-    "BundleExistsError",
-    "BundleFileError",
-    "BundleGenesisError",
-    "BundleWitnessError",
-    "CertificateRevokedError",
-    "ChainInvalidError",
-    "ChannelError",
-    "ChannelLevelError",
-    "ChannelTooWeakError",
-    "CheckpointNotSignedError",
-    "CheckpointOriginError",
-    "ClaimInvalidError",
-    "CollateralCacheError",
-    "CollateralMismatchError",
-    "CollateralMissingError",
-    "CollateralUnknownError",
-    "CollectorError",
-    "CommandLineError",
-    "ConfinementError",
-    "ConsentWithdrawnError",
-    "ConsistencyError",
-    "ConstitutionError",
-    "CosignatureUnknownError",
-    "CounterIndexError",
-    "CounterNeededError",
-    "CounterSealedError",
-    "CredentialRefusedError",
-    "DebugRefusedError",
-    "DepositError",
-    "DuplicateStatementError",
-    "EnactmentInvalidError",
-    "EnclaveSignatureError",
-    "EncodingError",
-    "EngineMissingError",
-    "EngineRefusedError",
-    "EntryOrderError",
-    "EntryTimeError",
-    "EnvironmentRefusedError",
-    "EvidenceError",
-    "EvidenceExpiredError",
-    "EvidenceMalformedError",
-    "EvidenceMissingError",
-    "EvidenceSignatureError",
-    "ExecutionStoppedError",
-    "ExitCode",
-    "ExportWithdrawnError",
-    "ExtraMissingError",
-    "FamilyUnclearError",
-    "FetchError",
-    "FetchedOtherError",
-    "FileAccessError",
-    "ForkUnresolvedError",
-    "FoundingRefusedError",
-    "FragmentConflictError",
-    "FragmentMismatchError",
-    "FragmentUnavailableError",
-    "FragmentWithdrawnError",
-    "FramingError",
-    "FreshnessError",
-    "GenesisError",
-    "GrantError",
-    "HTTPVersionError",
-    "HandoverInvalidError",
-    "HandoverRefusedError",
-    "HeaderTooLargeError",
-    "IdempotencyKeyBusyError",
-    "IdempotencyKeyReusedError",
-    "IdentityConflictError",
-    "IdentityError",
-    "IdentityExposedError",
-    "IdentityKeyError",
-    "IdentityNotFoundError",
-    "ImageRefusedError",
-    "InclusionError",
-    "InstanceTokenError",
-    "InterfaceFailedError",
-    "InterfaceMissingError",
-    "InternalError",
-    "InternalFailureError",
-    "KBSBusyError",
-    "KBSCollateralError",
-    "KBSMissingError",
-    "KBSSessionError",
-    "KBSUnsupportedError",
-    "KBSVersionError",
-    "KeyNotBoundError",
-    "LeaseEndedError",
-    "LeaseError",
-    "LeaseLostError",
-    "LedgerError",
-    "LiveVolumesError",
-    "LogConflictError",
-    "LogForkError",
-    "LogKeyError",
-    "LogKeyNeededError",
-    "LogMismatchError",
-    "LogNotWitnessedError",
-    "LogRetiredError",
-    "LogSizeError",
-    "MalformedError",
-    "ManifestExpiredError",
-    "ManifestProfileError",
-    "ManifestSignatureError",
-    "ManifestSignerError",
-    "ManifestUnsignedError",
-    "MeasuringExtraMissingError",
-    "MediaTypeError",
-    "MethodNotAllowedError",
-    "ModelSignatureError",
-    "NamespaceError",
-    "NamespaceRefusedError",
-    "NoBoardError",
-    "NoForkSeenError",
-    "NoPolicyError",
-    "NoRecoveryPlanError",
-    "NoSuchResultError",
-    "NoSuchRouteError",
-    "NoSuchRunError",
-    "NoSuchSecretError",
-    "NoWitnessError",
-    "NonceError",
-    "NotAMemberError",
-    "NotAttestedError",
-    "NotCanonicalError",
-    "NotClaimedError",
-    "NotConfirmedError",
-    "NotContinuedError",
-    "NotCosignedError",
-    "NotHandedOverError",
-    "NotRecoveringError",
-    "NotWriterError",
-    "ObjectMissingError",
-    "OneTimePasswordError",
-    "OneTimePasswordLockedError",
-    "OneTimePasswordMissingError",
-    "OneTimePasswordUsedError",
-    "OutputRefusedError",
-    "OutputUnavailableError",
-    "OwnerChangedError",
-    "PartMismatchError",
-    "PeerExchangeError",
-    "PinMismatchError",
-    "PolicyContentError",
-    "PolicyError",
-    "PolicyExpiredError",
-    "PolicyPendingError",
-    "PolicySyntaxError",
-    "PolicyVersionError",
-    "PostgresMissingError",
-    "PreconditionFailedError",
-    "PreconditionRequiredError",
-    "ProgramFailedError",
-    "ProposalClosedError",
-    "ProposalImpossibleError",
-    "ProposalTimeError",
-    "QuorumMissingError",
-    "ReaderChangedError",
-    "ReaderLeftError",
-    "RecoveryBehindError",
-    "RecoveryError",
-    "ReferenceMismatchError",
-    "ReferenceValueError",
-    "ReleaseError",
-    "ReleaseInvalidError",
-    "ReplayRefusedError",
-    "ReplayUnavailableError",
-    "ReplyError",
-    "ReportRaceError",
-    "RequestRefusedError",
-    "ReservationError",
-    "ReservationInvalidError",
-    "ResultClaimError",
-    "ResultHeaderError",
-    "RollbackError",
-    "RootSharesError",
-    "RunStoppedError",
-    "SandboxMissingError",
-    "SconeSessionError",
-    "SealedMessageError",
-    "SecretError",
-    "SecretFormatError",
-    "SecretValueError",
-    "ServiceBusyError",
-    "ServiceChangedError",
-    "ServiceDismissedError",
-    "ServiceError",
-    "ServiceHaltedError",
-    "ServiceIdentityError",
-    "ShareInvalidError",
-    "SharesMissingError",
-    "ShieldError",
-    "SignatureInvalidError",
-    "SimulatedTPMMissingError",
-    "SimulatorStateError",
-    "SlowRequestError",
-    "SplitViewError",
-    "StaleStatementError",
-    "StepFailedError",
-    "StoreBusyError",
-    "StoreConflictError",
-    "StoreError",
-    "StoreIntegrityError",
-    "StoreKeyError",
-    "StoreUnavailableError",
-    "TCBRefusedError",
-    "TPMCommandError",
-    "TagAcceptError",
-    "TagMismatchError",
-    "TagWriterError",
-    "TemplateError",
-    "TermsError",
-    "TileMissingError",
-    "TokenError",
-    "TooLargeError",
-    "TooManyProposalsError",
-    "TooManyRequestsError",
-    "UncleanVolumeError",
-    "UnknownAssetError",
-    "UnknownBoardError",
-    "UnknownProposalError",
-    "UnknownRunError",
-    "UnknownSecretError",
-    "UnknownServiceError",
-    "UnknownStopError",
-    "UnreachableError",
-    "UnresolvedFragmentError",
-    "UnsignedStatementError",
-    "UnsupportedFormatError",
-    "UsageError",
-    "UsesExhaustedError",
-    "VolumeError",
-    "VolumeExtractError",
-    "VolumeFileNotFoundError",
-    "VolumeForkError",
-    "VolumeKeptError",
-    "VolumeSourceError",
-    "VolumeTamperedError",
-    "WitnessConflictError",
-    "WitnessError",
-    "WitnessRequestError",
-    "WitnessStateError",
-    "WitnessedSizeError",
-    "WrongBoardError",
-    "WrongVolumeError",
-    "WrongVolumeKeyError",
-    "catalogue",
-]
+from accord.errors._base import AccordError as AccordError
+from accord.errors._base import ExitCode as ExitCode
+from accord.errors._base import catalogue as catalogue
+from accord.errors._board import ApprovalRefusedError as ApprovalRefusedError
+from accord.errors._board import ApprovalsMissingError as ApprovalsMissingError
+from accord.errors._board import BoardError as BoardError
+from accord.errors._board import ConstitutionError as ConstitutionError
+from accord.errors._board import DuplicateStatementError as DuplicateStatementError
+from accord.errors._board import EnactmentInvalidError as EnactmentInvalidError
+from accord.errors._board import EvidenceMissingError as EvidenceMissingError
+from accord.errors._board import GenesisError as GenesisError
+from accord.errors._board import NamespaceError as NamespaceError
+from accord.errors._board import NoBoardError as NoBoardError
+from accord.errors._board import NotAMemberError as NotAMemberError
+from accord.errors._board import ProposalClosedError as ProposalClosedError
+from accord.errors._board import ProposalImpossibleError as ProposalImpossibleError
+from accord.errors._board import ProposalTimeError as ProposalTimeError
+from accord.errors._board import StaleStatementError as StaleStatementError
+from accord.errors._board import TokenError as TokenError
+from accord.errors._board import TooManyProposalsError as TooManyProposalsError
+from accord.errors._board import UnknownAssetError as UnknownAssetError
+from accord.errors._board import UnknownProposalError as UnknownProposalError
+from accord.errors._board import UnknownStopError as UnknownStopError
+from accord.errors._board import UnsignedStatementError as UnsignedStatementError
+from accord.errors._board import WrongBoardError as WrongBoardError
+from accord.errors._bundle import BundleContentError as BundleContentError
+from accord.errors._bundle import BundleError as BundleError
+from accord.errors._bundle import BundleExistsError as BundleExistsError
+from accord.errors._bundle import BundleFileError as BundleFileError
+from accord.errors._bundle import BundleGenesisError as BundleGenesisError
+from accord.errors._bundle import BundleWitnessError as BundleWitnessError
+from accord.errors._bundle import ModelSignatureError as ModelSignatureError
+from accord.errors._bundle import NoSuchResultError as NoSuchResultError
+from accord.errors._bundle import NoSuchRunError as NoSuchRunError
+from accord.errors._bundle import OutputUnavailableError as OutputUnavailableError
+from accord.errors._channel import ChannelError as ChannelError
+from accord.errors._channel import ChannelLevelError as ChannelLevelError
+from accord.errors._channel import PinMismatchError as PinMismatchError
+from accord.errors._channel import ReplyError as ReplyError
+from accord.errors._channel import RequestRefusedError as RequestRefusedError
+from accord.errors._channel import ServiceChangedError as ServiceChangedError
+from accord.errors._channel import UnreachableError as UnreachableError
+from accord.errors._collectors import CollateralCacheError as CollateralCacheError
+from accord.errors._collectors import CollateralMissingError as CollateralMissingError
+from accord.errors._collectors import CollateralUnknownError as CollateralUnknownError
+from accord.errors._collectors import CollectorError as CollectorError
+from accord.errors._collectors import FamilyUnclearError as FamilyUnclearError
+from accord.errors._collectors import FetchedOtherError as FetchedOtherError
+from accord.errors._collectors import FetchError as FetchError
+from accord.errors._collectors import InterfaceFailedError as InterfaceFailedError
+from accord.errors._collectors import InterfaceMissingError as InterfaceMissingError
+from accord.errors._collectors import ReportRaceError as ReportRaceError
+from accord.errors._encoding import EncodingError as EncodingError
+from accord.errors._encoding import MalformedError as MalformedError
+from accord.errors._encoding import NotCanonicalError as NotCanonicalError
+from accord.errors._encoding import TooLargeError as TooLargeError
+from accord.errors._encoding import UnsupportedFormatError as UnsupportedFormatError
+from accord.errors._evidence import AnchorUnknownError as AnchorUnknownError
+from accord.errors._evidence import AppraisalError as AppraisalError
+from accord.errors._evidence import BindingMismatchError as BindingMismatchError
+from accord.errors._evidence import CertificateRevokedError as CertificateRevokedError
+from accord.errors._evidence import ChainInvalidError as ChainInvalidError
+from accord.errors._evidence import CollateralMismatchError as CollateralMismatchError
+from accord.errors._evidence import CredentialRefusedError as CredentialRefusedError
+from accord.errors._evidence import DebugRefusedError as DebugRefusedError
+from accord.errors._evidence import EngineMissingError as EngineMissingError
+from accord.errors._evidence import EngineRefusedError as EngineRefusedError
+from accord.errors._evidence import EnvironmentRefusedError as EnvironmentRefusedError
+from accord.errors._evidence import EvidenceError as EvidenceError
+from accord.errors._evidence import EvidenceExpiredError as EvidenceExpiredError
+from accord.errors._evidence import EvidenceMalformedError as EvidenceMalformedError
+from accord.errors._evidence import EvidenceSignatureError as EvidenceSignatureError
+from accord.errors._evidence import KeyNotBoundError as KeyNotBoundError
+from accord.errors._evidence import LogMismatchError as LogMismatchError
+from accord.errors._evidence import PartMismatchError as PartMismatchError
+from accord.errors._evidence import ReferenceMismatchError as ReferenceMismatchError
+from accord.errors._evidence import ResultClaimError as ResultClaimError
+from accord.errors._evidence import ResultHeaderError as ResultHeaderError
+from accord.errors._evidence import SimulatedTPMMissingError as SimulatedTPMMissingError
+from accord.errors._evidence import SimulatorStateError as SimulatorStateError
+from accord.errors._evidence import TCBRefusedError as TCBRefusedError
+from accord.errors._evidence import TPMCommandError as TPMCommandError
+from accord.errors._identity import IdentityConflictError as IdentityConflictError
+from accord.errors._identity import IdentityError as IdentityError
+from accord.errors._identity import IdentityExposedError as IdentityExposedError
+from accord.errors._identity import IdentityNotFoundError as IdentityNotFoundError
+from accord.errors._identity import SealedMessageError as SealedMessageError
+from accord.errors._identity import SignatureInvalidError as SignatureInvalidError
+from accord.errors._ledger import CheckpointOriginError as CheckpointOriginError
+from accord.errors._ledger import ConsistencyError as ConsistencyError
+from accord.errors._ledger import CosignatureUnknownError as CosignatureUnknownError
+from accord.errors._ledger import EntryOrderError as EntryOrderError
+from accord.errors._ledger import EntryTimeError as EntryTimeError
+from accord.errors._ledger import ForkUnresolvedError as ForkUnresolvedError
+from accord.errors._ledger import InclusionError as InclusionError
+from accord.errors._ledger import LedgerError as LedgerError
+from accord.errors._ledger import LogForkError as LogForkError
+from accord.errors._ledger import LogSizeError as LogSizeError
+from accord.errors._ledger import NoForkSeenError as NoForkSeenError
+from accord.errors._ledger import NotCosignedError as NotCosignedError
+from accord.errors._ledger import QuorumMissingError as QuorumMissingError
+from accord.errors._ledger import TileMissingError as TileMissingError
+from accord.errors._policy import FragmentConflictError as FragmentConflictError
+from accord.errors._policy import FragmentUnavailableError as FragmentUnavailableError
+from accord.errors._policy import PolicyContentError as PolicyContentError
+from accord.errors._policy import PolicyError as PolicyError
+from accord.errors._policy import PolicySyntaxError as PolicySyntaxError
+from accord.errors._policy import PolicyVersionError as PolicyVersionError
+from accord.errors._policy import SconeSessionError as SconeSessionError
+from accord.errors._policy import UnresolvedFragmentError as UnresolvedFragmentError
+from accord.errors._recovery import BackupDamagedError as BackupDamagedError
+from accord.errors._recovery import BoardMovedError as BoardMovedError
+from accord.errors._recovery import BootChangedError as BootChangedError
+from accord.errors._recovery import HandoverInvalidError as HandoverInvalidError
+from accord.errors._recovery import HandoverRefusedError as HandoverRefusedError
+from accord.errors._recovery import LogKeyNeededError as LogKeyNeededError
+from accord.errors._recovery import NoRecoveryPlanError as NoRecoveryPlanError
+from accord.errors._recovery import NotHandedOverError as NotHandedOverError
+from accord.errors._recovery import NotRecoveringError as NotRecoveringError
+from accord.errors._recovery import RecoveryBehindError as RecoveryBehindError
+from accord.errors._recovery import RecoveryError as RecoveryError
+from accord.errors._recovery import RootSharesError as RootSharesError
+from accord.errors._recovery import ShareInvalidError as ShareInvalidError
+from accord.errors._recovery import SharesMissingError as SharesMissingError
+from accord.errors._refvalues import EnclaveSignatureError as EnclaveSignatureError
+from accord.errors._refvalues import ImageRefusedError as ImageRefusedError
+from accord.errors._refvalues import ManifestExpiredError as ManifestExpiredError
+from accord.errors._refvalues import ManifestProfileError as ManifestProfileError
+from accord.errors._refvalues import ManifestSignatureError as ManifestSignatureError
+from accord.errors._refvalues import ManifestSignerError as ManifestSignerError
+from accord.errors._refvalues import ManifestUnsignedError as ManifestUnsignedError
+from accord.errors._refvalues import MeasuringExtraMissingError as MeasuringExtraMissingError
+from accord.errors._refvalues import ReferenceValueError as ReferenceValueError
+from accord.errors._release import AssetChangedError as AssetChangedError
+from accord.errors._release import AssetKindError as AssetKindError
+from accord.errors._release import ChannelTooWeakError as ChannelTooWeakError
+from accord.errors._release import ConsentWithdrawnError as ConsentWithdrawnError
+from accord.errors._release import ExecutionStoppedError as ExecutionStoppedError
+from accord.errors._release import ExportWithdrawnError as ExportWithdrawnError
+from accord.errors._release import FragmentMismatchError as FragmentMismatchError
+from accord.errors._release import FragmentWithdrawnError as FragmentWithdrawnError
+from accord.errors._release import FreshnessError as FreshnessError
+from accord.errors._release import IdentityKeyError as IdentityKeyError
+from accord.errors._release import InstanceTokenError as InstanceTokenError
+from accord.errors._release import LeaseEndedError as LeaseEndedError
+from accord.errors._release import LeaseError as LeaseError
+from accord.errors._release import LogKeyError as LogKeyError
+from accord.errors._release import NonceError as NonceError
+from accord.errors._release import NoPolicyError as NoPolicyError
+from accord.errors._release import NoSuchSecretError as NoSuchSecretError
+from accord.errors._release import NotAttestedError as NotAttestedError
+from accord.errors._release import OneTimePasswordMissingError as OneTimePasswordMissingError
+from accord.errors._release import OwnerChangedError as OwnerChangedError
+from accord.errors._release import PeerExchangeError as PeerExchangeError
+from accord.errors._release import PolicyExpiredError as PolicyExpiredError
+from accord.errors._release import PolicyPendingError as PolicyPendingError
+from accord.errors._release import ReaderChangedError as ReaderChangedError
+from accord.errors._release import ReaderLeftError as ReaderLeftError
+from accord.errors._release import ReleaseError as ReleaseError
+from accord.errors._release import ReleaseInvalidError as ReleaseInvalidError
+from accord.errors._release import ReservationError as ReservationError
+from accord.errors._release import ReservationInvalidError as ReservationInvalidError
+from accord.errors._release import TagAcceptError as TagAcceptError
+from accord.errors._release import TagMismatchError as TagMismatchError
+from accord.errors._release import TagWriterError as TagWriterError
+from accord.errors._release import TermsError as TermsError
+from accord.errors._release import UncleanVolumeError as UncleanVolumeError
+from accord.errors._release import UnknownRunError as UnknownRunError
+from accord.errors._release import UnknownServiceError as UnknownServiceError
+from accord.errors._release import UsesExhaustedError as UsesExhaustedError
+from accord.errors._release import VolumeKeptError as VolumeKeptError
+from accord.errors._secrets import AuthorityExpiredError as AuthorityExpiredError
+from accord.errors._secrets import OneTimePasswordError as OneTimePasswordError
+from accord.errors._secrets import OneTimePasswordLockedError as OneTimePasswordLockedError
+from accord.errors._secrets import OneTimePasswordUsedError as OneTimePasswordUsedError
+from accord.errors._secrets import SecretError as SecretError
+from accord.errors._secrets import SecretFormatError as SecretFormatError
+from accord.errors._secrets import SecretValueError as SecretValueError
+from accord.errors._secrets import TemplateError as TemplateError
+from accord.errors._secrets import UnknownSecretError as UnknownSecretError
+from accord.errors._service import AlreadyClaimedError as AlreadyClaimedError
+from accord.errors._service import ApprovalAnswerError as ApprovalAnswerError
+from accord.errors._service import AssetKeyError as AssetKeyError
+from accord.errors._service import ClaimInvalidError as ClaimInvalidError
+from accord.errors._service import CounterIndexError as CounterIndexError
+from accord.errors._service import CounterNeededError as CounterNeededError
+from accord.errors._service import CounterSealedError as CounterSealedError
+from accord.errors._service import DepositError as DepositError
+from accord.errors._service import FoundingRefusedError as FoundingRefusedError
+from accord.errors._service import FramingError as FramingError
+from accord.errors._service import HeaderTooLargeError as HeaderTooLargeError
+from accord.errors._service import HTTPVersionError as HTTPVersionError
+from accord.errors._service import IdempotencyKeyBusyError as IdempotencyKeyBusyError
+from accord.errors._service import IdempotencyKeyReusedError as IdempotencyKeyReusedError
+from accord.errors._service import InternalError as InternalError
+from accord.errors._service import KBSBusyError as KBSBusyError
+from accord.errors._service import KBSCollateralError as KBSCollateralError
+from accord.errors._service import KBSMissingError as KBSMissingError
+from accord.errors._service import KBSSessionError as KBSSessionError
+from accord.errors._service import KBSUnsupportedError as KBSUnsupportedError
+from accord.errors._service import KBSVersionError as KBSVersionError
+from accord.errors._service import MediaTypeError as MediaTypeError
+from accord.errors._service import MethodNotAllowedError as MethodNotAllowedError
+from accord.errors._service import NoSuchRouteError as NoSuchRouteError
+from accord.errors._service import NotClaimedError as NotClaimedError
+from accord.errors._service import NotWriterError as NotWriterError
+from accord.errors._service import PostgresMissingError as PostgresMissingError
+from accord.errors._service import PreconditionFailedError as PreconditionFailedError
+from accord.errors._service import PreconditionRequiredError as PreconditionRequiredError
+from accord.errors._service import ServiceBusyError as ServiceBusyError
+from accord.errors._service import ServiceDismissedError as ServiceDismissedError
+from accord.errors._service import ServiceError as ServiceError
+from accord.errors._service import ServiceHaltedError as ServiceHaltedError
+from accord.errors._service import ServiceIdentityError as ServiceIdentityError
+from accord.errors._service import SlowRequestError as SlowRequestError
+from accord.errors._service import StoreBusyError as StoreBusyError
+from accord.errors._service import StoreConflictError as StoreConflictError
+from accord.errors._service import StoreIntegrityError as StoreIntegrityError
+from accord.errors._service import StoreKeyError as StoreKeyError
+from accord.errors._service import StoreUnavailableError as StoreUnavailableError
+from accord.errors._service import TooManyRequestsError as TooManyRequestsError
+from accord.errors._service import UnknownBoardError as UnknownBoardError
+from accord.errors._shield import ConfinementError as ConfinementError
+from accord.errors._shield import GrantError as GrantError
+from accord.errors._shield import LeaseLostError as LeaseLostError
+from accord.errors._shield import LiveVolumesError as LiveVolumesError
+from accord.errors._shield import NamespaceRefusedError as NamespaceRefusedError
+from accord.errors._shield import OutputRefusedError as OutputRefusedError
+from accord.errors._shield import ProgramFailedError as ProgramFailedError
+from accord.errors._shield import RunStoppedError as RunStoppedError
+from accord.errors._shield import SandboxMissingError as SandboxMissingError
+from accord.errors._shield import ShieldError as ShieldError
+from accord.errors._usage import CommandLineError as CommandLineError
+from accord.errors._usage import ExtraMissingError as ExtraMissingError
+from accord.errors._usage import FileAccessError as FileAccessError
+from accord.errors._usage import InternalFailureError as InternalFailureError
+from accord.errors._usage import NotConfirmedError as NotConfirmedError
+from accord.errors._usage import StepFailedError as StepFailedError
+from accord.errors._usage import UsageError as UsageError
+from accord.errors._volumes import ObjectMissingError as ObjectMissingError
+from accord.errors._volumes import RollbackError as RollbackError
+from accord.errors._volumes import StoreError as StoreError
+from accord.errors._volumes import VolumeError as VolumeError
+from accord.errors._volumes import VolumeExtractError as VolumeExtractError
+from accord.errors._volumes import VolumeFileNotFoundError as VolumeFileNotFoundError
+from accord.errors._volumes import VolumeForkError as VolumeForkError
+from accord.errors._volumes import VolumeSourceError as VolumeSourceError
+from accord.errors._volumes import VolumeTamperedError as VolumeTamperedError
+from accord.errors._volumes import WrongVolumeError as WrongVolumeError
+from accord.errors._volumes import WrongVolumeKeyError as WrongVolumeKeyError
+from accord.errors._witness import CheckpointNotSignedError as CheckpointNotSignedError
+from accord.errors._witness import LogConflictError as LogConflictError
+from accord.errors._witness import LogNotWitnessedError as LogNotWitnessedError
+from accord.errors._witness import LogRetiredError as LogRetiredError
+from accord.errors._witness import NotContinuedError as NotContinuedError
+from accord.errors._witness import NoWitnessError as NoWitnessError
+from accord.errors._witness import ReplayRefusedError as ReplayRefusedError
+from accord.errors._witness import ReplayUnavailableError as ReplayUnavailableError
+from accord.errors._witness import SplitViewError as SplitViewError
+from accord.errors._witness import WitnessConflictError as WitnessConflictError
+from accord.errors._witness import WitnessedSizeError as WitnessedSizeError
+from accord.errors._witness import WitnessError as WitnessError
+from accord.errors._witness import WitnessRequestError as WitnessRequestError
+from accord.errors._witness import WitnessStateError as WitnessStateError
