@@ -21,7 +21,8 @@ from tests.support.recovering import NAMES, Planned
 from accord.board import AssetWithdrawal
 from accord.bundle import named_evidence, object_name, verify_log
 from accord.client import withdraw_asset
-from accord.errors import AccordError
+from accord.encoding import Envelope
+from accord.errors import AccordError, SecretValueError
 from accord.identity import sign_statement, statement_kind
 from accord.ledger import Entry, Ledger
 from accord.release import Machine
@@ -74,6 +75,13 @@ def erase(board: Planned, name: str = "ann") -> int:
         with home.connect() as session:
             _, machine, _ = home.read(session)
             return withdraw_asset(home, session, machine, "token", erase=True)
+
+
+def withdrawal(board: Planned, asset: str) -> Envelope:
+    """Ann's statement that erases her asset."""
+    latest = board.host.machine.board.assets[asset].latest
+    body = AssetWithdrawal(board.board, asset, latest, erase=True)
+    return sign_statement("asset-withdrawal", body.to_json(), [board.identity("ann").signer])
 
 
 def verify_everything(board: Planned) -> None:
@@ -208,6 +216,43 @@ def test_a_statement_that_is_repeated_scrubs_nothing(
     for _ in range(3):
         board.submit(envelope)
     assert scrubbed == [None]
+
+
+def test_an_erasure_that_was_broken_off_is_scrubbed_when_it_is_repeated(
+    board: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is durable, and its sender hung up before the disk was scrubbed: he says it again."""
+    scrubbed: list[object] = []
+    scrub, settled = board.store.scrub, board.host.settled
+    monkeypatch.setattr(board.store, "scrub", lambda: scrubbed.append(scrub()))
+    board.deposit("other", b"erased first")
+    board.submit(withdrawal(board, "ann/other"))
+    assert len(scrubbed) == 1
+
+    async def broken_off() -> None:
+        await settled()
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(board.host, "settled", broken_off)
+    envelope = withdrawal(board, "ann/token")
+    with pytest.raises(asyncio.CancelledError):
+        board.submit(envelope)
+    assert len(scrubbed) == 1
+    monkeypatch.setattr(board.host, "settled", settled)
+    board.submit(envelope)
+    assert len(scrubbed) == 2
+
+
+def test_a_release_that_has_begun_gets_no_erased_value(board: Planned) -> None:
+    """It was decided before, and reads the value after: what is left of it is no value."""
+    [name] = offers(board)
+    parts = board.service._parts
+    assert asyncio.run(parts.secret(board.board, name))
+    erase(board)
+    assert board.store.secret(board.board, name) == b""
+    assert asyncio.run(parts.secret(board.board, name)) is None
+    with pytest.raises(SecretValueError, match="not there"):
+        asyncio.run(parts.value(board.board, name, name="token"))
 
 
 def test_what_is_offered_afterwards_stays(board: Planned) -> None:

@@ -114,8 +114,9 @@ class TrustService:
         self.departures = Departures(self._parts, self._boards, self._ownership)
         self.arrivals = Arrivals(self._parts, self._boards, self._ownership)
         self._approvals = Approvals(self._parts, self._take_ballot)
-        # The first is for whoever ended before: nobody wrote down that it had scrubbed.
-        self._erasures, self._scrubbed, self._scrubbing = 1, 0, asyncio.Lock()
+        self._scrubbing = asyncio.Lock()
+        self._scrubbed: set[Digest] = set()
+        """Statements that erase, and what they erased is gone from the disk. Of this life."""
 
     # --- the process -----------------------------------------------------------------------
 
@@ -285,29 +286,25 @@ class TrustService:
     ) -> int:
         async with host.durably():
             await self._boards.writing(host)
-            new = envelope.statement_digest not in host.machine.board.recorded
             index = self._statements.record(
                 host, envelope, sealed_key=sealed_key, evidence=evidence, nonce=nonce
             )
             await self._enactments.enact(host)
         if erases(envelope):  # Answered once it is done: whoever heard nothing says it again.
             self._parts.forget(host.board)
-            await self._scrub(new=new)
+            await self._scrub(envelope.statement_digest)
         self._approvals.ask(host)
         return index
 
-    async def _scrub(self, *, new: bool) -> None:
-        """Waits until all that was erased is gone from the disk.
+    async def _scrub(self, erasing: Digest) -> None:
+        """Waits until what the durable statement ``erasing`` erased is gone from the disk.
 
-        It may lock a whole database, and anybody may repeat a statement that erases: so it is
-        done again only where there is something to do, and for all of it at once.
+        It may lock a whole database, and anybody may repeat the statement: so it is done once.
         """
-        self._erasures += new
         async with self._scrubbing:
-            erasures = self._erasures
-            if self._scrubbed < erasures:
+            if erasing not in self._scrubbed:
                 await self._parts.hosting.run(self._parts.hosting.store.scrub)
-                self._scrubbed = erasures
+                self._scrubbed.add(erasing)
 
     def challenge(
         self, host: BoardHost, purpose: Purpose = Purpose.RELEASE

@@ -367,8 +367,11 @@ class Cosigning:
             board = self._log.machine.board
             origin = log_origin(board.board, board.generation())
             fork = Fork(origin, self._log.durable_size, own, found.size, other, witness)
-            await self._notes.keep_fork(fork)
-            self.fork = fork  # Nobody hears of it before it is on the disk.
+            try:
+                await self._notes.keep_fork(fork)
+            finally:
+                # Nobody hears of it before it is on the disk, and a full one does not hide it.
+                self.fork = fork
         _LOG.error("board %s: its log was forked (seen by %s)", self._log.board, witness)
         self.require_no_fork()
 

@@ -19,9 +19,9 @@ from tests.support.witnessed import Witnessed, copied
 from accord.board import ReplaceWitnesses
 from accord.client import MemberHome
 from accord.client._cosigned import Cosigned
-from accord.errors import LogForkError, NotCosignedError
+from accord.errors import LogForkError, NotCosignedError, StoreUnavailableError
 from accord.ledger import cosignatures
-from accord.service._cosigned import checkpoint_setting
+from accord.service._cosigned import checkpoint_setting, fork_setting
 from accord.service._postgres_store import PostgresStore
 
 Founding = Callable[..., Witnessed]
@@ -204,6 +204,34 @@ def test_a_fork_is_known_after_a_restart(founded: Founding) -> None:
     assert clone.host.cosigning.fork == fork
     clone.host.nudge()  # The clock asks nobody any more.
     assert clone.host.freshness == "halted-fork"
+
+
+def test_a_disk_that_takes_nothing_does_not_hide_a_fork(
+    founded: Founding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever operates the machine can fill its disk: the board stays halted all the same."""
+    board = founded()
+    board.release()
+    clone = board.cloned()
+    board.release()
+    keep = clone.store.set_setting
+
+    def full(name: str, value: bytes) -> None:
+        if name == fork_setting(clone.board):
+            raise StoreUnavailableError(path="settings", detail="no space is left")
+        keep(name, value)
+
+    monkeypatch.setattr(clone.store, "set_setting", full)
+    with pytest.raises((LogForkError, StoreUnavailableError)):
+        clone.release()
+    for _ in range(2):
+        with pytest.raises(LogForkError):
+            clone.release()
+    assert clone.host.freshness == "halted-fork"
+    monkeypatch.undo()
+    clone.restart()
+    with pytest.raises(LogForkError):
+        clone.release()
 
 
 def test_a_log_older_than_its_kept_checkpoint_is_a_fork(founded: Founding) -> None:

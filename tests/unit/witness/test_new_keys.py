@@ -139,6 +139,18 @@ def key_of(name: str) -> VerifyKey:
     return Person.of(name).signer.verify_key
 
 
+def test_before_its_first_cosignature_the_key_is_the_one_that_its_owner_gave(
+    tmp_path: Path, old: Stub
+) -> None:
+    """A log that says itself who may sign it is believed only where some of it is known."""
+    new = on_another_machine(old)
+    made = make_witness(tmp_path / "new", old.watched, examiner=Replay(lambda _: Shown(new)))
+    with pytest.raises(CheckpointNotSignedError):
+        made.add_checkpoint(new.request(0))
+    assert kept(made, new) == (0, old.watched.key)
+    made.close()
+
+
 def test_a_recovered_log_is_followed_to_its_new_key(
     witness: Witness, old: Stub, shown: Shown
 ) -> None:
